@@ -1,0 +1,51 @@
+"""Read-only queries for people: what waits, what runs, what died, which types there are, who works.
+
+Each is bounded, however many jobs there are: a page goes on from the last id that was seen, a count stops at
+10,000. `event_data` is read as text and never taken apart: one row with \\u0000 in it would fail the whole query.
+"""
+
+from .depth import Depth, Ended, Oldest, Overview, TypePage, TypeRow, overview, types_page
+from .jobs import (
+    FINISHED,
+    LIVE,
+    Detail,
+    FailureRow,
+    Filter,
+    JobRow,
+    Page,
+    dead_count,
+    dead_page,
+    detail,
+    jobs_page,
+    queue_page,
+)
+from .nodes import NodeRow, WorkerRow, nodes
+from .session import now, reading
+
+__all__ = [
+    "FINISHED",
+    "LIVE",
+    "Depth",
+    "Detail",
+    "Ended",
+    "FailureRow",
+    "Filter",
+    "JobRow",
+    "NodeRow",
+    "Oldest",
+    "Overview",
+    "Page",
+    "TypePage",
+    "TypeRow",
+    "WorkerRow",
+    "dead_count",
+    "dead_page",
+    "detail",
+    "jobs_page",
+    "nodes",
+    "now",
+    "overview",
+    "queue_page",
+    "reading",
+    "types_page",
+]

@@ -1,0 +1,217 @@
+"""Jobs by the page and one by one; dead letters."""
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from ..errors import V7Error
+from ..schema import QUEUED, SCHEMA, failures, finished_jobs, jobs, workers
+
+LIVE = ("scheduled", "queued", "running", "dead")
+FINISHED = ("succeeded", "cancelled")
+
+# The view, as a migration makes it: it is not in the metadata, since Alembic would take it for a table.
+all_jobs = sa.table("all_jobs", *(sa.column(c.name, c.type) for c in finished_jobs.columns), schema=SCHEMA)
+
+
+class JobRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A job. `event_json` is its event_data, the text as sent, cut where the caller asked for that."""
+
+    id: int
+    status: str
+    event_type_id: int
+    user_id: int
+    priority: int
+    position: int
+    event_json: str
+    correlation_id: str
+    retry_count: int
+    max_retries: int | None
+    attempt: int
+    suspect: bool
+    worker_id: int | None
+    worker: str | None
+    """The worker's name, while it is registered."""
+    last_error: str | None
+    dead_reason: str | None
+    created_at: dt.datetime
+    run_at: dt.datetime | None
+    queued_at: dt.datetime | None
+    claimed_at: dt.datetime | None
+    dead_at: dt.datetime | None
+    finished_at: dt.datetime | None
+
+
+class FailureRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt that failed."""
+
+    attempt: int
+    error_type: str
+    message: str
+    traceback: str | None
+    worker: str
+    claimed_at: dt.datetime | None
+    failed_at: dt.datetime
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """Some jobs, and the id after which the next page begins; None: there is none."""
+
+    jobs: list[JobRow]
+    next_after: int | None
+
+
+class Detail(msgspec.Struct, frozen=True, kw_only=True):
+    """One job, with all its failures, the first one first."""
+
+    job: JobRow
+    failures: list[FailureRow]
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which jobs; None: any."""
+
+    status: str | None = None
+    event_type_id: int | None = None
+    user_id: int | None = None
+    priority_min: int | None = None
+    priority_max: int | None = None
+
+
+def jobs_page(
+    connection: sa.Connection,
+    which: Filter,
+    *,
+    after: int | None = None,
+    limit: int = 20,
+    event_chars_max: int | None = None,
+) -> Page:
+    """Jobs of any status, the newest first."""
+    table = source(which.status)
+    statement = sa.select(*columns(table, event_chars_max)).where(*conditions(table, which))
+    if after is not None:
+        statement = statement.where(table.c.id < after)
+    return page(connection, statement.order_by(table.c.id.desc()), limit)
+
+
+def queue_page(
+    connection: sa.Connection,
+    which: Filter,
+    *,
+    after: int | None = None,
+    limit: int = 20,
+    event_chars_max: int | None = None,
+) -> Page:
+    """Queued jobs in the order in which they will be taken, suspects aside. Raises V7Error if `after` left it."""
+    place = sa.tuple_(jobs.c.priority, jobs.c.position)
+    statement = sa.select(*columns(jobs, event_chars_max)).where(QUEUED, *conditions(jobs, which))
+    if after is not None:
+        where = find(connection, [jobs.c.priority, jobs.c.position], QUEUED, after, "in the queue")
+        statement = statement.where(place > sa.tuple_(*where))
+    return page(connection, statement.order_by(jobs.c.priority, jobs.c.position), limit)
+
+
+def dead_page(
+    connection: sa.Connection,
+    *,
+    event_type_id: int | None = None,
+    after: int | None = None,
+    limit: int = 20,
+    event_chars_max: int | None = None,
+) -> Page:
+    """Dead letters, the last that died first. Raises V7Error if `after` is none any more."""
+    statement = sa.select(*columns(jobs, event_chars_max)).where(has_status(jobs, "dead"))
+    if event_type_id is not None:
+        statement = statement.where(jobs.c.event_type_id == event_type_id)
+    if after is not None:
+        dead = has_status(jobs, "dead")
+        where = find(connection, [jobs.c.dead_at, jobs.c.id], dead, after, "among the dead letters")
+        statement = statement.where(sa.tuple_(jobs.c.dead_at, jobs.c.id) < sa.tuple_(*where))
+    return page(connection, statement.order_by(jobs.c.dead_at.desc(), jobs.c.id.desc()), limit)
+
+
+def dead_count(
+    connection: sa.Connection,
+    until: dt.datetime,
+    ids: Sequence[int] | None = None,
+    event_type_id: int | None = None,
+) -> int:
+    """How many dead letters a redrive would take. Exact, so it looks at each of them."""
+    statement = sa.select(sa.func.count()).where(has_status(jobs, "dead"), jobs.c.dead_at <= until)
+    if ids is not None:
+        statement = statement.where(jobs.c.id == sa.any_(sa.cast(list(ids), ARRAY(sa.BigInteger))))
+    if event_type_id is not None:
+        statement = statement.where(jobs.c.event_type_id == event_type_id)
+    return connection.scalars(statement).one()
+
+
+def detail(connection: sa.Connection, job_id: int) -> Detail | None:
+    """One job, live or finished."""
+    statement = sa.select(*columns(all_jobs, None)).where(all_jobs.c.id == job_id).limit(1)
+    row = connection.execute(statement).mappings().first()
+    if row is None:
+        return None
+    listed = [failures.c[name] for name in FailureRow.__struct_fields__]
+    failed = sa.select(*listed).where(failures.c.job_id == job_id).order_by(failures.c.attempt, failures.c.id)
+    rows = connection.execute(failed).mappings()
+    return Detail(job=JobRow(**row), failures=[FailureRow(**each) for each in rows])
+
+
+def source(status: str | None) -> sa.FromClause:
+    if status is None:
+        return all_jobs
+    return jobs if status in LIVE else finished_jobs
+
+
+def columns(table: sa.FromClause, event_chars_max: int | None) -> list[sa.ColumnElement[Any]]:
+    """Those of JobRow. jobs has no finished_at; the worker's name is looked up for the rows that are shown."""
+    event = sa.cast(table.c.event_data, sa.Text)
+    named = sa.select(workers.c.name).where(workers.c.id == table.c.worker_id)
+    special: dict[str, sa.ColumnElement[Any]] = {
+        "event_json": event if event_chars_max is None else sa.func.left(event, event_chars_max),
+        "worker": named.correlate(table).scalar_subquery(),
+        "finished_at": sa.null() if table is jobs else table.c.finished_at,
+    }
+    names = JobRow.__struct_fields__
+    return [(special[name] if name in special else table.c[name]).label(name) for name in names]
+
+
+def has_status(table: sa.FromClause, status: str) -> sa.ColumnElement[bool]:
+    """Written out, not as a parameter, so that the partial indexes serve it."""
+    return table.c.status == sa.literal(status, sa.Text, literal_execute=True)
+
+
+def conditions(table: sa.FromClause, which: Filter) -> list[sa.ColumnElement[bool]]:
+    found = [] if which.status is None else [has_status(table, which.status)]
+    if which.event_type_id is not None:
+        found.append(table.c.event_type_id == which.event_type_id)
+    if which.user_id is not None:
+        found.append(table.c.user_id == which.user_id)
+    if which.priority_min is not None:
+        found.append(table.c.priority >= which.priority_min)
+    if which.priority_max is not None:
+        found.append(table.c.priority <= which.priority_max)
+    return found
+
+
+def find(
+    connection: sa.Connection,
+    place: list[sa.Column[Any]],
+    among: sa.ColumnElement[bool] | sa.TextClause,
+    job_id: int,
+    words: str,
+) -> tuple[Any, ...]:
+    """Where a page begins: the values of `place` that the job has which the last page ended with."""
+    row = connection.execute(sa.select(*place).where(jobs.c.id == job_id, among)).first()
+    if row is None:
+        raise V7Error(f"Job {job_id} is not {words} (any more), so nothing comes after it. List from the start.")
+    return tuple(row)
+
+
+def page(connection: sa.Connection, statement: sa.Select[Any], limit: int) -> Page:
+    rows = [JobRow(**row) for row in connection.execute(statement.limit(limit + 1)).mappings()]
+    return Page(jobs=rows[:limit], next_after=rows[limit - 1].id if len(rows) > limit else None)

@@ -1,0 +1,86 @@
+"""Logs, to stderr: for people in colours, or a JSON object a line. The user's own `logging` comes out alike."""
+
+import logging
+import sys
+from collections.abc import Mapping, MutableMapping
+from contextvars import ContextVar
+from typing import Any
+
+import structlog
+
+from ..job import Job
+from ..settings import Settings
+from . import telemetry
+
+current_job: ContextVar[Job | None] = ContextVar("current_job", default=None)
+"""The job whose handler is running here; its id and correlation id go into each line."""
+
+LEVELS = {
+    "job.completed": "debug",
+    "job.released": "debug",
+    "job.snoozed": "debug",
+    "job.failed": "warning",
+    "job.dead": "error",
+    "job.taken_away": "warning",
+    "job.rescued": "warning",
+    "worker.crashed": "error",
+    "worker.stuck": "error",
+}
+
+
+def get(name: str) -> Any:
+    """A logger: `log.info("what happened", key=value)`."""
+    return structlog.stdlib.get_logger(name)
+
+
+def configure(settings: Settings) -> None:
+    """Set up this process. Call once, first."""
+    shared: list[Any] = [
+        add_job,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    renderer: Any = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
+    if settings.log_format == "json":
+        renderer = structlog.processors.JSONRenderer()
+        shared.append(structlog.processors.format_exc_info)
+    stream = logging.StreamHandler(sys.stderr)
+    stream.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [stream]
+    root.setLevel(settings.log_level.upper())
+    logging.raiseExceptions = False  # a log line that cannot be written must not become two
+    telemetry.subscribe(log_transition)
+
+
+def add_job(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    job = current_job.get()
+    if job is not None:
+        event.setdefault("job_id", job.id)
+        event.setdefault("attempt", job.attempt)
+        event.setdefault("correlation_id", job.correlation_id)
+    return event
+
+
+_transitions = get("v7")
+
+
+def log_transition(event: str, fields: Mapping[str, object]) -> None:
+    """The telemetry subscriber."""
+    getattr(_transitions, LEVELS.get(event, "info"))(event, **fields)

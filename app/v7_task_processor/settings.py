@@ -1,0 +1,109 @@
+"""One frozen Settings: flag over environment over `.env` over default, checked once, at start."""
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+from dotenv import dotenv_values
+from msgspec import Meta
+
+from .errors import ConfigurationError
+
+Text = Annotated[str, Meta(min_length=1)]
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["console", "json"]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process runs with. Each field is an environment variable: `ENVIRONMENT` has the names."""
+
+    database_url: Text | None = None
+    host: Text = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 4000
+    handlers: Text | None = None
+    data_dir: Text = ".v7"
+    api_processes: Annotated[int, Meta(ge=1, le=64)] = 1
+    worker_processes: Annotated[int, Meta(ge=1, le=256)] = msgspec.field(default_factory=lambda: os.cpu_count() or 1)
+    concurrency: Annotated[int, Meta(ge=1, le=1000)] = 16
+    max_retries: Annotated[int, Meta(ge=0, le=1000)] = 5
+    retry_seconds: Annotated[float, Meta(ge=0, le=3600)] = 1.0
+    timeout_seconds: Annotated[float, Meta(gt=0, le=7 * 86400)] = 300.0
+    retention_days: Annotated[int, Meta(ge=0, le=3650)] = 7
+    shutdown_seconds: Annotated[float, Meta(ge=0, le=3600)] = 25.0
+    body_bytes_max: Annotated[int, Meta(ge=1024, le=64 * 2**20)] = 2**20
+    api_keys: Text | None = None
+    admin_token: Text | None = None
+    log_level: LogLevel = "info"
+    log_format: LogFormat = "console"
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The API keys, of which any one lets a client send; empty means that none is asked for."""
+        return tuple(key.strip() for key in (self.api_keys or "").split(",") if key.strip())
+
+
+UNPREFIXED = ("DATABASE_URL", "HOST", "PORT", "LOG_LEVEL", "LOG_FORMAT")
+ENVIRONMENT: dict[str, str] = {
+    name.upper() if name.upper() in UNPREFIXED else f"V7_{name.upper()}": name for name in Settings.__struct_fields__
+}
+"""Environment variable to field."""
+
+
+def load(flags: Mapping[str, object] | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings. `flags` are fields by name, None where the flag was not given.
+
+    Raises ConfigurationError that names the variable and says what would be right.
+    """
+    environment = os.environ if environment is None else environment
+    file = {name: value for name, value in dotenv_values(".env").items() if value is not None}
+    for source, names in (("environment", environment), (".env", file)):
+        refuse_unknown(names, source)
+    merged = {**file, **environment}
+    # An empty value means "not set": that is what `-e NAME=` and CI systems leave behind.
+    values: dict[str, object] = {field: merged[name] for name, field in ENVIRONMENT.items() if merged.get(name)}
+    values |= {field: value for field, value in (flags or {}).items() if value is not None}
+    for field, value in values.items():
+        values[field] = checked(field, value)
+    return Settings(**values)  # type: ignore[arg-type]
+
+
+def refuse_unknown(names: Mapping[str, str], source: str) -> None:
+    """A misspelt V7_… would be ignored in silence, and the default taken for the wish."""
+    for name in sorted(names):
+        if name.startswith("V7_") and name not in ENVIRONMENT and not name.startswith("V7_TEST_"):
+            near = difflib.get_close_matches(name, ENVIRONMENT, n=1, cutoff=0.5)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise ConfigurationError(f"Unknown setting {name} in the {source}.{hint}")
+
+
+def checked(field: str, value: object) -> object:
+    hint = get_type_hints(Settings, include_extras=True)[field]
+    try:
+        if isinstance(value, str):
+            value = value.strip()
+        if field in ("log_level", "log_format"):
+            value = str(value).lower()
+        return msgspec.convert(value, hint, strict=False)
+    except msgspec.ValidationError:
+        name = next(name for name, each in ENVIRONMENT.items() if each == field)
+        shown = "(hidden)" if field in ("database_url", "api_keys", "admin_token") else repr(value)
+        raise ConfigurationError(f"{name} is {shown}: it must be {wanted(hint)}.") from None
+
+
+def wanted(hint: Any) -> str:
+    """What a field takes, in words, from its type."""
+    if get_origin(hint) is Literal:
+        return " or ".join(get_args(hint))
+    kind, meta = get_args(hint) if get_origin(hint) is Annotated else (hint, Meta())
+    if kind is str or not isinstance(meta, Meta):
+        return "a text that is not empty"
+    low = meta.ge if meta.ge is not None else f"more than {meta.gt}"
+    return f"a {'whole number' if kind is int else 'number'} from {low} to {meta.le}"
+
+
+def data_path(settings: Settings) -> Path:
+    """The folder of the embedded Postgres and of what a node notes for its successor."""
+    return Path(settings.data_dir).expanduser().absolute()

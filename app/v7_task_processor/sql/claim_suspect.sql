@@ -1,0 +1,27 @@
+-- Take one suspect: a job that was running, with others, in a process that died.
+-- Called by: a lone worker, which runs nothing beside it. Locks: the row it takes. Serves: jobs_suspect.
+-- Answers as claim.sql does: a row with id 0 first.
+with next as materialized (
+    select ctid from v7.jobs
+    where status = 'queued' and suspect
+      and (:serves_all::boolean or event_type_id = any(:open_types::bigint[]))
+      and event_type_id <> all(:closed_types::bigint[])
+    order by priority, position limit 1 for no key update skip locked),
+claimed as (
+    update v7.jobs set status = 'running', attempt = attempt + 1, worker_id = :worker_id::bigint,
+        claimed_at = now(), max_retries = coalesce(max_retries, (
+            select own.max_retries from unnest(:limited_types::bigint[], :type_limits::integer[])
+                as own(event_type_id, max_retries) where own.event_type_id = jobs.event_type_id),
+            :max_retries::integer)
+    where ctid = any(array(select ctid from next))
+      and exists (select from v7.workers where id = :worker_id::bigint)
+    returning id, attempt, event_type_id, user_id, priority, event_data::text, retry_count, max_retries,
+        correlation_id, created_at, position)
+select * from (
+    select 0::bigint as id, (select count(*)::integer from v7.workers where id = :worker_id::bigint) as attempt,
+        0::bigint as event_type_id, 0::bigint as user_id, 0::bigint as priority, '' as event_data,
+        0 as retry_count, 0 as max_retries, '' as correlation_id, now() as created_at,
+        (select last_value from v7.position) as position
+    union all
+    select * from claimed) as answer
+order by (id = 0) desc, priority, position

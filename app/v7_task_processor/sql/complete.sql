@@ -1,0 +1,22 @@
+-- Move jobs that succeeded into the history, durably.
+-- Called by: the recorder of each worker, and the supervisor for a worker that died after its handlers ended.
+-- Locks: the rows it moves. Serves: jobs_pkey.
+-- The guard names no status: worker_id is not null exactly while a job runs (a CHECK), and with
+-- status = 'running' the planner would take the index of running rows, empty by its statistics, for the join.
+-- Durable, whatever the server's default: a completion that a crash takes back leaves a job running under a
+-- living worker that believes it done, and nobody rescues it.
+with durably as materialized (select set_config('synchronous_commit', 'on', true) as setting),
+done as (
+    delete from v7.jobs as job using durably, unnest(:ids::bigint[], :attempts::integer[]) as given(id, attempt)
+    where setting = 'on' and job.id = given.id and job.attempt = given.attempt
+      and job.worker_id = :worker_id::bigint
+    returning job.*),
+moved as (
+    insert into v7.finished_jobs (id, event_type_id, user_id, priority, event_data, correlation_id, status,
+        position, retry_count, max_retries, attempt, worker_id, suspect, last_error, created_at, queued_at,
+        claimed_at, finished_at)
+    select id, event_type_id, user_id, priority, event_data, correlation_id, 'succeeded',
+        position, retry_count, max_retries, attempt, worker_id, suspect, last_error, created_at, queued_at,
+        claimed_at, now()
+    from done)
+select count(*) from done

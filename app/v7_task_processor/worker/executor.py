@@ -1,0 +1,223 @@
+"""Runs attempts: from the buffer of claimed jobs, best first, so many at once, each until its time limit."""
+
+import asyncio
+import math
+import sys
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ..handlers import Handler, Registry, describe
+from ..job import Discard, Job, Snooze
+from ..observability.logs import current_job
+from ..queue import Held
+from ..settings import Settings
+from .forked import leave_if_copy
+from .outcome import Ended, Failed, Outcome, Release
+from .slots import Section, now
+from .threads import Threads
+
+STALE_SECONDS = 0.1
+"""A claimed job that could not be started within this goes back: a better one may have come meanwhile."""
+BEAT_AGE_SECONDS_MAX = 10.0
+"""A node that could not say for so long that it lives starts nothing: another may soon take its jobs."""
+PREFETCH_SECONDS = 0.05
+PREFETCH_MAX = 1000
+
+
+class Buffered(NamedTuple):
+    """A job that is claimed and has not started."""
+
+    job: Job
+    worker_id: int
+    claimed_at: float
+
+
+class Attempt:
+    """One execution, from its start to the word about it."""
+
+    __slots__ = ("deadline", "ended", "handler", "job", "slot", "task", "told", "worker_id")
+
+    def __init__(self, job: Job, worker_id: int, handler: Handler, deadline: float, slot: int) -> None:
+        self.job, self.worker_id, self.handler = job, worker_id, handler
+        self.deadline, self.slot = deadline, slot
+        self.task: asyncio.Task[None] | None = None
+        self.told: Outcome | None = None
+        """What it will count as, since we cancelled it."""
+        self.ended = False
+
+    def call(self) -> object:
+        current_job.set(self.job)
+        return self.handler.function(self.job)
+
+
+class Executor:
+    """The attempts of one process."""
+
+    def __init__(
+        self, settings: Settings, registry: Registry, section: Section, on_end: Callable[[Ended], None]
+    ) -> None:
+        self.settings, self.registry, self.section, self.on_end = settings, registry, section, on_end
+        self.concurrency = settings.concurrency
+        self.buffer: deque[Buffered] = deque()
+        self.running: set[Attempt] = set()
+        self.threads: Threads[Attempt] = Threads(self.concurrency, self.thread_ended)
+        self.room = asyncio.Event()
+        self.quiet = asyncio.Event()
+        self.quiet.set()
+        self.draining = False
+        self.dispatching = False
+        self.started = 0
+        self.rate_at, self.rate_started, self.rate = now(), 0, 0.0
+
+    def wanted(self) -> int:
+        """How many jobs to claim now: what can start at once, and what will start within PREFETCH_SECONDS."""
+        if self.draining or self.section.node.beat_age_seconds() > BEAT_AGE_SECONDS_MAX:
+            return 0
+        free = max(0, self.concurrency - len(self.running))
+        prefetch = min(PREFETCH_MAX, int(self.rate * PREFETCH_SECONDS))
+        wanted = free + prefetch - len(self.buffer)
+        # While the buffer still feeds the handlers, wait until a claim is worth its round trip.
+        return wanted if wanted > 0 and (free > len(self.buffer) or wanted >= prefetch // 2) else 0
+
+    def measure(self) -> None:
+        """Learn how many attempts start in a second. Called before each claim."""
+        time = now()
+        elapsed = time - self.rate_at
+        if elapsed >= 0.001:
+            latest = (self.started - self.rate_started) / elapsed
+            self.rate = (self.rate + latest) / 2
+            self.rate_at, self.rate_started = time, self.started
+
+    def add(self, jobs: list[Job], worker_id: int) -> None:
+        """Take what was claimed, and start what can start."""
+        time = now()
+        self.buffer.extend(Buffered(job, worker_id, time) for job in jobs)
+        self.dispatch()
+
+    def dispatch(self) -> None:
+        """Start from the buffer while there is room. Ends come back into it, hence the flag."""
+        if self.dispatching:
+            return
+        self.dispatching = True
+        try:
+            time = now()
+            while self.buffer and len(self.running) < self.concurrency and self.section.free:
+                if time - self.buffer[0].claimed_at > STALE_SECONDS:
+                    self.give_back()
+                    break
+                self.start(self.buffer.popleft(), time)
+        finally:
+            self.dispatching = False
+        self.room.set()
+
+    def start(self, item: Buffered, time: float) -> None:
+        handler = self.registry.find(item.job.event_type_id)
+        if handler is None or self.draining:
+            self.on_end(Ended(item.job, item.worker_id, None, Release()))
+            return
+        limit = handler.timeout_seconds or self.settings.timeout_seconds
+        slot = self.section.start(item.job.id, item.job.attempt, time + limit)
+        attempt = Attempt(item.job, item.worker_id, handler, time + limit, slot)
+        self.running.add(attempt)
+        self.quiet.clear()
+        self.started += 1
+        if not handler.is_async:
+            self.submit(attempt)
+        elif sys.version_info >= (3, 12):
+            # Runs to its first await here and now: most of the cost of a task is in being scheduled.
+            loop = asyncio.get_running_loop()
+            attempt.task = asyncio.Task(self.run(attempt), loop=loop, eager_start=True)
+        else:
+            attempt.task = asyncio.create_task(self.run(attempt))
+
+    def submit(self, attempt: Attempt) -> None:
+        try:
+            self.threads.submit(attempt)
+        except RuntimeError as error:
+            self.end(attempt, Failed(describe(error)))
+
+    async def run(self, attempt: Attempt) -> None:
+        try:
+            answer = await attempt.call()  # type: ignore[misc]
+        except BaseException as error:  # SystemExit and a handler's own CancelledError are failures as well
+            self.end(attempt, Failed(describe(error)))
+        else:
+            self.end(attempt, outcome_of(answer))
+
+    def thread_ended(self, attempt: Attempt, answer: object, error: BaseException | None) -> None:
+        self.end(attempt, outcome_of(answer) if error is None else Failed(describe(error)))
+
+    def end(self, attempt: Attempt, outcome: Outcome | None) -> None:
+        if attempt.ended:
+            return  # it was given up when we drained, and its thread came back after all
+        leave_if_copy()
+        attempt.ended = True
+        if attempt.told is not None:
+            outcome = attempt.told
+        self.section.end(attempt.slot, succeeded=outcome is None)
+        self.running.discard(attempt)
+        if not self.running:
+            self.quiet.set()
+        self.on_end(Ended(attempt.job, attempt.worker_id, attempt.slot, outcome))
+        self.dispatch()
+
+    def watch(self) -> None:
+        """Cancel what is past its limit. Called several times a second, which also shows that the loop turns.
+
+        What does not end for it (it swallows it, or is a thread) loses its process, by the supervisor.
+        """
+        self.section.tick()
+        time = now()
+        for attempt in self.running:
+            if attempt.told is None and time > attempt.deadline and attempt.task is not None:
+                limit = attempt.handler.timeout_seconds or self.settings.timeout_seconds
+                attempt.told = Failed.timeout(limit)
+                attempt.task.cancel()
+        if self.buffer and time - self.buffer[0].claimed_at > STALE_SECONDS:
+            self.give_back()
+
+    def give_back(self) -> None:
+        """Release what is buffered: handlers became slower since it was claimed, or we were stopped."""
+        self.rate = 0.0
+        while self.buffer:
+            item = self.buffer.popleft()
+            self.on_end(Ended(item.job, item.worker_id, None, Release()))
+
+    def drain(self) -> None:
+        """Start nothing more."""
+        self.draining = True
+        self.give_back()
+        self.room.set()
+
+    def abandon(self) -> None:
+        """Release what still runs, uncharged."""
+        for attempt in list(self.running):
+            attempt.told = Release()
+            if attempt.task is not None:
+                attempt.task.cancel()
+            else:
+                self.end(attempt, attempt.told)
+
+    def holds(self) -> set[tuple[Held, int]]:
+        """((job, attempt), worker id) of all that is claimed here and has not ended."""
+        buffered = {((item.job.id, item.job.attempt), item.worker_id) for item in self.buffer}
+        return buffered | {((each.job.id, each.job.attempt), each.worker_id) for each in self.running}
+
+
+def outcome_of(answer: object) -> Outcome | None:
+    """What a handler's answer means. None: it succeeded."""
+    if isinstance(answer, Snooze):
+        if usable(answer.seconds):
+            return answer
+        return Failed.mistake(f"Snooze({answer.seconds!r}): it takes a number of seconds, 0 or more")
+    if isinstance(answer, Discard):
+        return answer
+    if answer is Discard or answer is Snooze:
+        return Failed.mistake(f"the handler returned the class {answer.__name__}: return {answer.__name__}(...)")
+    return None
+
+
+def usable(seconds: object) -> bool:
+    """Whether a Snooze's seconds are: handlers are not type-checked."""
+    return isinstance(seconds, int | float) and math.isfinite(seconds) and seconds >= 0

@@ -1,0 +1,58 @@
+"""Where the next claim looks. Pure: what it is told decides.
+
+The frontier is the last row that was taken; the horizon is where the position sequence stood a moment before.
+Claims that start from them never walk over the dead entries at the head of the index again. Whatever they miss (a
+row that was released, or whose transaction took long) the next plain claim finds, so correctness does not depend
+on them. sql/claim.sql has the statement.
+"""
+
+from collections import deque
+
+from ..queue import BEGINNING, FIRST, LAST, Claim, Frontier
+
+LAG_SECONDS = 0.1
+"""A transaction that commits within this of drawing its position is never missed."""
+PLAIN_SHARE = 20
+"""Plain claims take at most one part in so many of the time."""
+PLAIN_SECONDS_MAX = 1.0
+
+
+class Cursor:
+    """One worker's frontier. Times are seconds of one clock, any."""
+
+    def __init__(self) -> None:
+        self.frontier = BEGINNING
+        self.plain_at = 0.0
+        self.sequence: deque[tuple[float, int]] = deque()
+
+    def next(self, now: float) -> Frontier:
+        """Where the claim that begins now looks."""
+        return BEGINNING if now >= self.plain_at else self.frontier
+
+    def look_everywhere(self) -> None:
+        """Let the next claim be a plain one: something was put back, or types were opened."""
+        self.plain_at = 0.0
+
+    def took(self, looked: Frontier, claim: Claim, batch: int, began: float, ended: float) -> None:
+        """Go on from what a claim of up to `batch`, which looked from `looked`, took."""
+        if looked == BEGINNING:
+            duration = ended - began
+            self.plain_at = ended + min(PLAIN_SHARE * duration, PLAIN_SECONDS_MAX)
+        better = sum(job.priority < looked.priority for job in claim.jobs)
+        priority, position = looked.priority, looked.position
+        if len(claim.jobs) < batch:
+            priority, position = LAST, LAST
+        elif better < len(claim.jobs):
+            priority, position = claim.jobs[-1].priority, claim.positions[-1]
+        # Where better rows filled the whole claim there may be more of them behind the same horizon.
+        horizon = looked.horizon if better == batch else max(looked.horizon, self.lagging(began))
+        self.frontier = Frontier(priority, position, horizon)
+        self.sequence.append((ended, claim.last_position))
+
+    def lagging(self, now: float) -> int:
+        """Where the sequence stood LAG_SECONDS ago, or a little before."""
+        while len(self.sequence) > 1 and self.sequence[1][0] <= now - LAG_SECONDS:
+            self.sequence.popleft()
+        if self.sequence and self.sequence[0][0] <= now - LAG_SECONDS:
+            return self.sequence[0][1]
+        return FIRST

@@ -1,0 +1,55 @@
+"""Hears the database's hints, and does a worker's small chores each second, on a connection of its own."""
+
+import asyncio
+
+import psycopg
+
+from .. import database, queue
+from ..observability import logs
+from ..queue import Connection
+from .scheduler import POLL_SECONDS, Scheduler
+from .session import RECONNECT_SECONDS_MAX, Session
+
+log = logs.get(__name__)
+CHANNEL = "v7"
+
+
+class Listener:
+    """Wakes the scheduler. All that it brings is a hint, or is asked again each second."""
+
+    def __init__(self, session: Session, scheduler: Scheduler) -> None:
+        self.session, self.scheduler = session, scheduler
+        self.known: set[int] = set()
+
+    async def run(self) -> None:
+        """Listen, for ever."""
+        pause = 0.05
+        while True:
+            try:
+                async with await database.connect(self.session.url) as connection:
+                    await connection.execute(f"listen {CHANNEL}")
+                    await self.chores(connection)
+                    self.scheduler.wake.set()
+                    pause = 0.05
+                    while True:
+                        await self.hear(connection)
+                        await self.chores(connection)
+            except psycopg.OperationalError as error:
+                log.warning("not listening", error=str(error).strip(), again_in=pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, RECONNECT_SECONDS_MAX)
+
+    async def hear(self, connection: Connection) -> None:
+        """Pass on hints, until it is time for the chores or types were paused."""
+        async for notice in connection.notifies(timeout=POLL_SECONDS):
+            if notice.payload == "types":
+                return
+            self.scheduler.wake.set()
+
+    async def chores(self, connection: Connection) -> None:
+        self.scheduler.set_paused(await queue.paused_event_types(connection))
+        new = self.scheduler.met - self.known
+        if new:
+            await queue.ensure_event_types(connection, sorted(new))
+            self.known |= new
+        await self.session.forget_earlier(connection)

@@ -1,0 +1,108 @@
+"""A node's place among the others: its row, its heartbeat, and its watch over the heartbeats of the rest."""
+
+import os
+import platform
+import tempfile
+import uuid
+from pathlib import Path
+
+from .. import __version__, queue
+from ..database import Link
+from ..observability import logs, telemetry
+from ..queue import Node
+from ..settings import Settings, data_path
+from . import rescue
+from .recorder import BATCH
+from .slots import NodeMap, now
+
+log = logs.get(__name__)
+BEAT_SECONDS = 3.0
+LOST_SECONDS = 15.0
+WATCH_GAP_SECONDS_MAX = 8.0
+"""Who did not look for so long saw nothing: an outage of the database, or of the watcher, stops all beats."""
+
+
+class Member:
+    """This node. Its beat has a connection of its own, so that nothing ever delays it."""
+
+    def __init__(self, settings: Settings, url: str, node_map: NodeMap, token: str) -> None:
+        self.settings, self.map, self.token = settings, node_map, token
+        self.id = 0
+        self.link, self.watch_link = Link(url, {"statement_timeout": "5s"}), Link(url)
+        self.watching: dict[int, tuple[Node, float]] = {}
+        self.watched_at = 0.0
+
+    async def join(self) -> None:
+        """Enter the register; what this node serves is not known yet."""
+        node_id = await queue.register(
+            await self.link.get(),
+            node_id=None,
+            name=f"{platform.node()}:{os.getpid()}",
+            pid=os.getpid(),
+            token=self.token,
+            version=__version__,
+            concurrency=self.settings.concurrency,
+            event_type_ids=[],
+        )
+        assert node_id is not None
+        self.id = node_id
+        self.map.beat()
+
+    async def beat(self) -> bool:
+        """Say that this node lives. False: others have given it up."""
+        if not await queue.beat(await self.link.get(), self.id):
+            return False
+        self.map.beat()
+        return True
+
+    async def watch(self) -> None:
+        """Look at the others' beats; rescue from those that this node has itself seen stand still."""
+        connection = await self.watch_link.get()
+        time = now()
+        if time - self.watched_at > WATCH_GAP_SECONDS_MAX:
+            self.watching.clear()
+        self.watched_at = time
+        found = {node.id: node for node in await queue.nodes(connection) if node.id != self.id}
+        self.watching = {
+            node_id: self.watching[node_id]
+            if node_id in self.watching and self.watching[node_id][0].heartbeat_at == node.heartbeat_at
+            else (node, time)
+            for node_id, node in found.items()
+        }
+        for node, since in list(self.watching.values()):
+            if time - since >= LOST_SECONDS:
+                await self.rescue(node)
+
+    async def rescue(self, node: Node) -> None:
+        connection = await self.watch_link.get()
+        worker_ids = await queue.give_up_node(connection, node)
+        if worker_ids is None:
+            return
+        telemetry.publish("node.lost", node_id=node.id)
+        death = rescue.Death("its node was lost", whole_node=True)
+        await rescue.carry_out(connection, self.settings, worker_ids, None, death)
+
+    async def leave(self) -> None:
+        await queue.unregister(await self.link.get(), [self.id])
+        await self.link.close()
+        await self.watch_link.close()
+
+
+def nodes_folder(settings: Settings) -> Path:
+    """Where the nodes of this host leave their notes for their successors."""
+    return data_path(settings) / "nodes"
+
+
+def node_map(settings: Settings, workers: int) -> tuple[NodeMap, Path | None]:
+    """The memory that this node's processes share, and its file; None where the folder cannot be written.
+
+    Each worker has slots for what runs in it and for two batches of words that are not written yet.
+    """
+    slots = settings.concurrency + 2 * BATCH
+    path = nodes_folder(settings) / f"{uuid.uuid4().hex}.map"
+    try:
+        return NodeMap.create(path, workers, slots), path
+    except OSError as error:
+        log.info("no notes for a successor", folder=str(path.parent), error=error.strerror)
+    with tempfile.TemporaryDirectory() as folder:
+        return NodeMap.create(Path(folder) / path.name, workers, slots), None

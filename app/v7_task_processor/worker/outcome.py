@@ -1,0 +1,40 @@
+"""How an attempt ended."""
+
+from typing import NamedTuple
+
+from ..handlers import Described
+from ..job import Discard, Job, Snooze
+
+
+class Failed(NamedTuple):
+    """It raised, or ran out of time."""
+
+    error: Described
+
+    @classmethod
+    def timeout(cls, seconds: float) -> "Failed":
+        return cls(Described("Timeout", f"not done within {seconds:g} seconds", ""))
+
+    @classmethod
+    def mistake(cls, what: str) -> "Failed":
+        """Its answer makes no sense."""
+        return cls(Described("TypeError", what, ""))
+
+
+class Release(NamedTuple):
+    """It goes back where it stood, uncharged: it did not start, or this process ends."""
+
+
+Outcome = Failed | Discard | Snooze | Release
+
+
+class Ended(NamedTuple):
+    """An attempt that is through, and the word about it that the database has not heard yet.
+
+    `slot` is None where it had not started; `outcome` is None where it succeeded.
+    """
+
+    job: Job
+    worker_id: int
+    slot: int | None
+    outcome: Outcome | None

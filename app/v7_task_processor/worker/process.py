@@ -1,0 +1,159 @@
+"""A worker process: `python -m v7_task_processor.worker FD`, started by a supervisor."""
+
+import asyncio
+import os
+import signal
+import sys
+
+import psycopg
+import uvloop
+
+from .. import handlers, queue
+from ..child import Assignment, Parent, Report
+from ..errors import ConfigurationError
+from ..handlers import Registry
+from ..observability import logs
+from ..queue import Held, Served
+from ..settings import Settings
+from .executor import Executor
+from .listener import Listener
+from .recorder import Recorder
+from .scheduler import Scheduler
+from .session import Rescued, Session
+from .slots import NodeMap
+
+log = logs.get(__name__)
+WATCH_SECONDS = 0.25
+LAST_WORDS_SECONDS = 2.0
+"""Of the time to shut down, what is kept for writing how the last attempts ended."""
+EXIT_RESCUED = 75
+"""Exit code of a worker that others have given up (EX_TEMPFAIL)."""
+LONE_IDLE_CLAIMS = 5
+"""A lone worker ends after finding nothing so many times."""
+
+
+def main(fd: int) -> None:
+    """Be the worker that the supervisor at the other end of `fd` wants."""
+    parent = Parent(fd)
+    assignment = parent.assignment
+    os.set_inheritable(assignment.map_fd, False)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
+    logs.configure(assignment.settings)
+    try:
+        registry = handlers.load(assignment.settings.handlers)
+    except ConfigurationError as error:
+        parent.report(Report(ready=False, error=str(error)))
+        leave(error.exit_code)
+    try:
+        leave(uvloop.run(Worker(parent, registry).run()))
+    except Exception as error:
+        log.exception("the worker failed")
+        parent.report(Report(ready=False, error=f"{type(error).__name__}: {error}"))
+        leave(1)
+
+
+def leave(code: int) -> None:
+    """End without waiting for threads, which may hang in a handler."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+class Worker:
+    """The parts of a worker, and its life from start to drain."""
+
+    def __init__(self, parent: Parent, registry: Registry) -> None:
+        self.parent, self.assignment = parent, parent.assignment
+        lone = self.assignment.role == "lone worker"
+        self.settings = alone(self.assignment) if lone else self.assignment.settings
+        assert self.settings.database_url is not None
+        self.section = NodeMap(self.assignment.map_fd).section(self.assignment.section)
+        self.served = served_by(registry, self.settings)
+        self.session = Session(self.settings.database_url, self.assignment, self.holds)
+        self.recorder = Recorder(self.settings, self.session, self.section)
+        self.registry = registry
+        self.lone = lone
+        self.stop = asyncio.Event()
+
+    async def run(self) -> int:
+        """Work until told to stop; the exit code."""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.stop.set)
+        self.section.tick()
+        self.executor = Executor(self.settings, self.registry, self.section, self.recorder.add)
+        try:
+            await self.session.open()
+        except (psycopg.OperationalError, Rescued) as error:
+            self.parent.report(Report(ready=False, error=str(error).strip() or "the node is not registered"))
+            return EXIT_RESCUED
+        self.scheduler = Scheduler(self.session, self.executor, self.recorder, self.served, lone=self.lone)
+        self.parent.report(Report(ready=True, serves_all=self.served.all_types, event_type_ids=self.served.open_types))
+        return await self.work()
+
+    async def work(self) -> int:
+        tasks = [
+            asyncio.create_task(self.scheduler.run()),
+            asyncio.create_task(self.recorder.run()),
+            asyncio.create_task(Listener(self.session, self.scheduler).run()),
+            asyncio.create_task(self.watch()),
+        ]
+        stop = asyncio.create_task(self.stop.wait())
+        done, _ = await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
+        for task in done - {stop}:
+            error = task.exception()
+            if isinstance(error, Rescued):
+                log.warning("given up by another node: what ran here runs elsewhere; starting anew")
+                return EXIT_RESCUED
+            if error is not None:
+                raise error
+        await self.drain()
+        return 0
+
+    async def watch(self) -> None:
+        """Keep the limits, several times a second. Ends for a lone worker that has nothing to do."""
+        while not (self.lone and self.idle()):
+            self.executor.watch()
+            await asyncio.sleep(WATCH_SECONDS)
+
+    def idle(self) -> bool:
+        return self.scheduler.empty_claims >= LONE_IDLE_CLAIMS and not self.executor.running
+
+    async def drain(self) -> None:
+        """Start nothing, let what runs end within the time, release the rest, have all of it written."""
+        seconds = self.settings.shutdown_seconds
+        self.executor.drain()
+        try:
+            async with asyncio.timeout(max(0.0, seconds - LAST_WORDS_SECONDS)):
+                await self.executor.quiet.wait()
+        except TimeoutError:
+            self.executor.abandon()
+        try:
+            async with asyncio.timeout(LAST_WORDS_SECONDS):
+                await self.executor.quiet.wait()
+                await self.recorder.idle.wait()
+                await queue.unregister(self.session.records, [self.session.worker_id, *self.session.earlier])
+        except (TimeoutError, psycopg.OperationalError):
+            log.warning("ended before everything was written; the supervisor releases the rest")
+
+    def holds(self) -> set[tuple[Held, int]]:
+        return self.executor.holds() | self.recorder.holds()
+
+
+def served_by(registry: Registry, settings: Settings) -> Served:
+    limits = {
+        event_type_id: each.max_retries
+        for event_type_id, each in registry.by_type.items()
+        if each.max_retries is not None
+    }
+    default = settings.max_retries
+    if registry.catch_all is not None and registry.catch_all.max_retries is not None:
+        # The catch-all's limit is that of every type without a handler of its own.
+        default = registry.catch_all.max_retries
+        limits = dict.fromkeys(registry.by_type, settings.max_retries) | limits
+    return Served(registry.catch_all is not None, sorted(registry.by_type), [], limits, default)
+
+
+def alone(assignment: Assignment) -> Settings:
+    """A lone worker's settings: one attempt at a time."""
+    from msgspec.structs import replace
+
+    return replace(assignment.settings, concurrency=1)

@@ -1,0 +1,148 @@
+"""Tells the database how attempts ended, in batches, durably, until it has heard."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+import psycopg
+
+from .. import queue
+from ..handlers import clean
+from ..job import Discard, Snooze, retry_delay_seconds
+from ..observability import logs, telemetry
+from ..queue import Failure, Held
+from ..settings import Settings
+from .outcome import Ended, Failed, Release
+from .session import Session
+from .slots import Section
+
+log = logs.get(__name__)
+BATCH = 500
+
+
+class Recorder:
+    """The words of one worker that are not written yet. Their slots bound how many there can be."""
+
+    def __init__(self, settings: Settings, session: Session, section: Section) -> None:
+        self.settings, self.session, self.section = settings, session, section
+        self.waiting: deque[Ended] = deque()
+        self.writing: list[Ended] = []
+        self.news = asyncio.Event()
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self.on_requeued: Callable[[], None] = lambda: None
+        """Called when something went back into the queue."""
+
+    def add(self, ended: Ended) -> None:
+        self.waiting.append(ended)
+        self.news.set()
+        self.idle.clear()
+
+    async def run(self) -> None:
+        """Write, for ever."""
+        while True:
+            await self.news.wait()
+            while self.waiting:
+                self.writing = [self.waiting.popleft() for _ in range(min(BATCH, len(self.waiting)))]
+                await self.write(self.writing)
+                for ended in self.writing:
+                    if ended.slot is not None:
+                        self.section.clear(ended.slot)
+                self.writing = []
+            self.news.clear()
+            self.idle.set()
+
+    def holds(self) -> set[tuple[Held, int]]:
+        """((job, attempt), worker id) of all that is not written yet."""
+        return {((each.job.id, each.job.attempt), each.worker_id) for each in [*self.waiting, *self.writing]}
+
+    async def write(self, batch: list[Ended]) -> None:
+        for worker_id in {ended.worker_id for ended in batch}:
+            own = [ended for ended in batch if ended.worker_id == worker_id]
+            succeeded = [ended for ended in own if ended.outcome is None]
+            if succeeded:
+                await self.complete(worker_id, succeeded)
+            rest = [ended for ended in own if ended.outcome is not None]
+            if rest:
+                await self.write_others(worker_id, rest)
+
+    async def complete(self, worker_id: int, succeeded: list[Ended]) -> None:
+        held = held_of(succeeded)
+        kept = self.settings.retention_days > 0
+        generation = self.session.generation
+        written = await self.session.attempt(lambda: queue.complete(self.session.records, worker_id, held, kept=kept))
+        self.missing(len(succeeded) - written, generation)
+        telemetry.publish("job.completed", count=written)
+
+    async def write_others(self, worker_id: int, rest: list[Ended]) -> None:
+        failures = [ended for ended in rest if isinstance(ended.outcome, Failed | Discard)]
+        snoozed = [
+            (ended.job.id, ended.job.attempt, ended.outcome.seconds)
+            for ended in rest
+            if isinstance(ended.outcome, Snooze)
+        ]
+        released = held_of([ended for ended in rest if isinstance(ended.outcome, Release)])
+        if failures:
+            await self.fail(worker_id, failures)
+        if snoozed:
+            await self.session.attempt(lambda: queue.snooze(self.session.records, worker_id, snoozed))
+            telemetry.publish("job.snoozed", count=len(snoozed))
+        if released:
+            await self.session.attempt(lambda: queue.release(self.session.records, worker_id, released))
+            telemetry.publish("job.released", count=len(released))
+            self.on_requeued()
+
+    async def fail(self, worker_id: int, failed: list[Ended]) -> None:
+        failures = [self.failure(ended) for ended in failed]
+        generation = self.session.generation
+        try:
+            written = await self.session.attempt(
+                lambda: queue.fail(self.session.records, worker_id, self.session.name, failures)
+            )
+        except psycopg.DataError as error:
+            if len(failed) == 1:
+                raise
+            # Texts are cleaned, so this should not be; if it is, one error's text must not keep the others.
+            log.error("Postgres refused the text of a failure", error=str(error).strip())
+            for ended in failed:
+                await self.fail(worker_id, [ended])
+            return
+        self.missing(len(failed) - len(written), generation)
+        states = {job_id: (status, retry_count) for job_id, status, retry_count in written}
+        for ended, failure in zip(failed, failures, strict=True):
+            if ended.job.id in states:
+                tell(ended, failure, *states[ended.job.id])
+        self.on_requeued()
+
+    def failure(self, ended: Ended) -> Failure:
+        job, outcome = ended.job, ended.outcome
+        if isinstance(outcome, Discard):
+            reason = clean(str(outcome.reason), 1000)
+            return Failure(job.id, job.attempt, 0, "Discard", reason, dead_reason=f"discarded: {reason}")
+        assert isinstance(outcome, Failed)
+        delay = retry_delay_seconds(job.retry_count + 1, self.settings.retry_seconds)
+        return Failure(job.id, job.attempt, delay, *outcome.error)
+
+    def missing(self, count: int, generation: int) -> None:
+        """Words that found no row: void, and never repeated. After a break the first try may have landed."""
+        if count and generation == self.session.generation:
+            telemetry.publish("job.taken_away", count=count)
+
+
+def held_of(ended: list[Ended]) -> list[Held]:
+    return [(each.job.id, each.job.attempt) for each in ended]
+
+
+def tell(ended: Ended, failure: Failure, status: str, retry_count: int) -> None:
+    job = ended.job
+    telemetry.publish(
+        "job.dead" if status == "dead" else "job.failed",
+        job_id=job.id,
+        event_type_id=job.event_type_id,
+        correlation_id=job.correlation_id,
+        attempt=job.attempt,
+        retry_count=retry_count,
+        max_retries=job.max_retries,
+        error=f"{failure.error_type}: {failure.message[:200]}",
+        **({} if status == "dead" else {"again_in": round(failure.delay_seconds, 2)}),
+    )

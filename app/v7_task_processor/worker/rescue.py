@@ -1,0 +1,141 @@
+"""What becomes of the jobs of a process, or of a node, that died: who is charged, who is given back.
+
+A process that dies with one started job was killed by it: it is charged. With several, each is given back uncharged
+as a suspect, to run alone, so that next time the one that kills is known. What had not started is given back as it
+was; what had ended well is completed. Of a lost node no one saw which job it was, and everything on it may have
+died by a power cut: what had started comes back as a suspect, and only who was a suspect already is charged.
+"""
+
+import signal
+from typing import NamedTuple
+
+from .. import queue
+from ..job import retry_delay_seconds
+from ..observability import telemetry
+from ..queue import Connection, Failure, Held, Running
+from ..settings import Settings
+from .slots import ENDED, STARTED, SUCCEEDED, Noted, Section, now
+
+GRACE_SECONDS = 5.0
+"""How long after its limit an attempt that does not end may keep its process."""
+LOOP_SECONDS_MAX = 2.0
+"""An event loop that has not turned for so long is held by a handler."""
+
+
+class Death(NamedTuple):
+    """How it died. `asked`: we ended it. `overdue`: jobs past their limit, for which we ended it."""
+
+    error: str
+    asked: bool = False
+    overdue: frozenset[Held] = frozenset()
+    whole_node: bool = False
+
+
+def ended_by(code: int) -> str:
+    """An exit code in words; negative ones are signals."""
+    if code >= 0:
+        return f"its process ended with exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"its process was ended by {name}"
+
+
+class Verdict(NamedTuple):
+    """What to do with each job that a dead worker held."""
+
+    complete: list[Running]
+    charge: list[Running]
+    suspect: list[Running]
+    release: list[Running]
+
+
+def judge(held: list[Running], notes: list[Noted] | None, death: Death) -> Verdict:
+    """Decide from what the database says was held and what was noted. No notes: nothing is known to have started
+    or not, and so all may have. Pure."""
+    verdict = Verdict([], [], [], [])
+    state = {(note.job_id, note.attempt): note.state for note in notes or []}
+    unknown = STARTED if notes is None else None
+    started = [job for job in held if state.get((job.id, job.attempt), unknown) == STARTED]
+    for job in held:
+        now = state.get((job.id, job.attempt), unknown)
+        if now == SUCCEEDED:
+            verdict.complete.append(job)
+        elif now == ENDED or now is None or death.asked:
+            verdict.release.append(job)
+        elif death.overdue:
+            (verdict.charge if (job.id, job.attempt) in death.overdue else verdict.release).append(job)
+        elif death.whole_node:
+            (verdict.charge if job.suspect else verdict.suspect).append(job)
+        else:
+            (verdict.charge if len(started) == 1 else verdict.suspect).append(job)
+    return verdict
+
+
+async def carry_out(
+    connection: Connection, settings: Settings, worker_ids: list[int], notes: list[Noted] | None, death: Death
+) -> None:
+    """Take dead workers from the register, and do what is right with each job that they held. Repeatable."""
+    await queue.unregister(connection, worker_ids)
+    held = await queue.held_by(connection, worker_ids)
+    if not held:
+        return
+    verdict = judge(held, notes, death)
+    for worker_id in worker_ids:
+        await carry_out_for(connection, settings, worker_id, verdict, death)
+    telemetry.publish(
+        "job.rescued",
+        count=len(held),
+        completed=len(verdict.complete),
+        charged=[job.id for job in verdict.charge],
+        suspects=len(verdict.suspect),
+        why=death.error,
+    )
+    await queue.wake(connection)
+
+
+async def carry_out_for(
+    connection: Connection, settings: Settings, worker_id: int, verdict: Verdict, death: Death
+) -> None:
+    def of(jobs: list[Running]) -> list[Held]:
+        return [(job.id, job.attempt) for job in jobs if job.worker_id == worker_id]
+
+    if complete := of(verdict.complete):
+        await queue.complete(connection, worker_id, complete, kept=settings.retention_days > 0)
+    charge = [job for job in verdict.charge if job.worker_id == worker_id]
+    if charge:
+        await queue.fail(
+            connection, worker_id, f"worker {worker_id}", [charged(job, settings, death) for job in charge]
+        )
+    if suspect := of(verdict.suspect):
+        await queue.release(connection, worker_id, suspect, suspect=True)
+    if release := of(verdict.release):
+        await queue.release(connection, worker_id, release)
+
+
+def charged(job: Running, settings: Settings, death: Death) -> Failure:
+    """The failure of a job that ends its process: it stays a suspect, so that it never again has neighbours."""
+    delay = retry_delay_seconds(job.retry_count + 1, settings.retry_seconds)
+    kind = "Timeout" if death.overdue else "Crash"
+    return Failure(job.id, job.attempt, delay, kind, death.error, suspect=True)
+
+
+class Stuck(NamedTuple):
+    """A process that must be ended. `guilty` is empty where it cannot be told which job holds it."""
+
+    job_ids: list[int]
+    guilty: frozenset[Held]
+
+
+def stuck(section: Section) -> Stuck | None:
+    """Whether a live worker has attempts that are well past their limit; None: it has not."""
+    time = now()
+    started = [note for note in section.noted() if note.state == STARTED]
+    overdue = [note for note in started if time > note.deadline + GRACE_SECONDS]
+    if not overdue:
+        return None
+    # Where the loop stands still, whoever holds it makes the others overdue as well: then it is as in a crash.
+    one_of_several = section.tick_age_seconds() > LOOP_SECONDS_MAX and len(started) > 1
+    guilty = frozenset() if one_of_several else frozenset((note.job_id, note.attempt) for note in overdue)
+    return Stuck([note.job_id for note in overdue], guilty)

@@ -1,0 +1,84 @@
+"""Claims jobs for the executor: the best first, as many as will start soon, over all that breaks."""
+
+import asyncio
+
+from .. import queue
+from ..observability import logs
+from ..queue import Claim, Served
+from .executor import Executor
+from .frontier import Cursor
+from .recorder import BATCH, Recorder
+from .session import Rescued, Session
+from .slots import now
+
+log = logs.get(__name__)
+POLL_SECONDS = 1.0
+
+
+class Scheduler:
+    """The claiming of one worker. `lone`: it claims suspects, one at a time."""
+
+    def __init__(self, session: Session, executor: Executor, recorder: Recorder, served: Served, *, lone: bool) -> None:
+        self.session, self.executor, self.served, self.lone = session, executor, served, lone
+        recorder.on_requeued = self.look_again
+        self.cursor = Cursor()
+        self.generation = session.generation
+        self.wake = asyncio.Event()
+        self.met: set[int] = set()
+        """Event types of claimed jobs whose rows may be missing."""
+        self.empty_claims = 0
+
+    async def run(self) -> None:
+        """Claim until the executor drains. Raises Rescued."""
+        while not self.executor.draining:
+            wanted = min(BATCH, self.executor.wanted())
+            if wanted == 0:
+                self.executor.room.clear()
+                await self.wait(self.executor.room)
+                continue
+            self.wake.clear()
+            if not self.lone:
+                self.executor.measure()
+            claim = await self.session.attempt(lambda batch=wanted: self.claim(batch))  # type: ignore[misc]
+            if not claim.registered:
+                raise Rescued
+            self.met.update(job.event_type_id for job in claim.jobs)
+            self.executor.add(claim.jobs, self.session.worker_id)
+            if len(claim.jobs) < wanted:
+                self.empty_claims += not claim.jobs
+                await self.wait(self.wake)
+
+    async def wait(self, event: asyncio.Event) -> None:
+        """Until the event, or until it is time to look by oneself."""
+        try:
+            async with asyncio.timeout(POLL_SECONDS):
+                await event.wait()
+        except TimeoutError:
+            pass
+
+    async def claim(self, batch: int) -> Claim:
+        if self.lone:
+            return await queue.claim_suspect(self.session.claims, self.session.worker_id, self.served)
+        if self.generation != self.session.generation:
+            self.generation, self.cursor = self.session.generation, Cursor()
+        began = now()
+        looked = self.cursor.next(began)
+        claim = await queue.claim(self.session.claims, self.session.worker_id, batch, looked, self.served)
+        self.cursor.took(looked, claim, batch, began, now())
+        return claim
+
+    def set_paused(self, paused: list[int]) -> None:
+        """Claim nothing of these types from now on."""
+        served = self.served
+        if served.all_types:
+            new = served._replace(closed_types=paused)
+        else:
+            new = served._replace(closed_types=sorted(set(paused) & set(served.open_types)))
+        if new != served:
+            self.served = new
+            self.look_again()
+
+    def look_again(self) -> None:
+        """Something that earlier claims have passed may be there for the taking."""
+        self.cursor.look_everywhere()
+        self.wake.set()

@@ -1,0 +1,144 @@
+"""Memory that a node's processes share: who has started what, so that a death can be told from a crime.
+
+A worker notes each attempt just before its handler starts and just after it ended; the supervisor reads the notes
+when the worker is dead. The memory is a file, so that the next supervisor on this host can read them too when all
+of a node died at once. Integers of 64 bits, in this machine's order:
+
+    header      MAGIC, sections, slots, beat
+    section     tick, then its slots of: job id, attempt, deadline, state
+"""
+
+import fcntl
+import mmap
+import os
+import time
+from array import array
+from pathlib import Path
+from typing import NamedTuple
+
+MAGIC = 0x7637_0001
+HEADER, SECTION_HEADER, SLOT = 8, 8, 4
+FREE, STARTED, SUCCEEDED, ENDED = range(4)
+"""States of a slot. SUCCEEDED and ENDED (any other outcome): the handler is through, the database not yet told."""
+
+
+def now() -> float:
+    """Seconds of the machine's own clock, which no one sets, and which counts a suspended laptop's sleep."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+def ns(seconds: float) -> int:
+    return int(seconds * 1e9)
+
+
+class Noted(NamedTuple):
+    """What a slot says. `deadline` is on the clock of `now()`."""
+
+    job_id: int
+    attempt: int
+    deadline: float
+    state: int
+
+
+class NodeMap:
+    """The shared memory of a node. Made by its supervisor, inherited by its workers as a file descriptor."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.memory = mmap.mmap(fd, 0)
+        self.view = memoryview(self.memory).cast("q")
+        self.sections, self.slots = self.view[1], self.view[2]
+
+    @classmethod
+    def create(cls, path: Path, sections: int, slots: int) -> "NodeMap":
+        """Make the file, and lock it for as long as this process lives: a lock that is free means a dead node."""
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.truncate(fd, 8 * (HEADER + sections * (SECTION_HEADER + slots * SLOT)))
+        os.pwrite(fd, array("q", [MAGIC, sections, slots]).tobytes(), 0)
+        return cls(fd)
+
+    @classmethod
+    def of_dead_node(cls, path: Path) -> "NodeMap | None":
+        """The notes of a node that is dead; None: it lives, or its file is no map."""
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(fd).st_size >= 8 * HEADER:
+                found = cls(fd)
+                if found.view[0] == MAGIC:
+                    return found
+                found.close()
+                return None
+        except OSError:
+            pass
+        os.close(fd)
+        return None
+
+    def close(self) -> None:
+        self.view.release()
+        self.memory.close()
+        os.close(self.fd)
+
+    def beat(self) -> None:
+        """The supervisor's: this node's heartbeat has just been written to the database."""
+        self.view[3] = ns(now())
+
+    def beat_age_seconds(self) -> float:
+        """How long ago that was."""
+        return now() - self.view[3] / 1e9
+
+    def section(self, index: int) -> "Section":
+        return Section(self, index)
+
+
+class Section:
+    """One worker's part of the memory."""
+
+    def __init__(self, node: NodeMap, index: int) -> None:
+        self.node = node
+        size = SECTION_HEADER + node.slots * SLOT
+        self.base = HEADER + index * size
+        self.view = node.view[self.base : self.base + size]
+        self.free = list(range(SECTION_HEADER, size, SLOT))
+
+    def tick(self) -> None:
+        """The worker's event loop turns."""
+        self.view[0] = ns(now())
+
+    def tick_age_seconds(self) -> float:
+        return now() - self.view[0] / 1e9
+
+    def start(self, job_id: int, attempt: int, deadline: float) -> int:
+        """Note that an attempt starts now; the slot that it has until `clear`. One must be free."""
+        slot, view = self.free.pop(), self.view
+        view[slot] = job_id
+        view[slot + 1] = attempt
+        view[slot + 2] = int(deadline * 1e9)
+        view[slot + 3] = STARTED  # last: what is read beside it is whole
+        return slot
+
+    def end(self, slot: int, *, succeeded: bool) -> None:
+        """Note that its handler is through."""
+        self.view[slot + 3] = SUCCEEDED if succeeded else ENDED
+
+    def clear(self, slot: int) -> None:
+        """The database knows: forget it."""
+        self.view[slot + 3] = FREE
+        self.free.append(slot)
+
+    def noted(self) -> list[Noted]:
+        """All that is noted; the supervisor's."""
+        view = self.view
+        return [
+            Noted(view[slot], view[slot + 1], view[slot + 2] / 1e9, view[slot + 3])
+            for slot in range(SECTION_HEADER, len(view), SLOT)
+            if view[slot + 3] != FREE
+        ]
+
+    def reset(self) -> None:
+        """Forget everything; the supervisor's, before a new worker has this section."""
+        for slot in range(SECTION_HEADER, len(self.view), SLOT):
+            self.view[slot + 3] = FREE
+        self.tick()

@@ -1,0 +1,294 @@
+"""Keeps a node's processes. Runs no user code, so nothing that a handler does can reach it."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol, TypeVar
+
+import psycopg
+from msgspec.structs import replace
+
+from .. import maintenance, queue
+from ..child import Assignment, Report
+from ..database import Link, unavailable
+from ..errors import ConfigurationError
+from ..maintenance import Chores, run_every
+from ..observability import logs, telemetry
+from ..queue import Connection, Served
+from ..settings import Settings
+from . import rescue
+from .children import Child
+from .node import BEAT_SECONDS, Member, node_map, nodes_folder
+from .predecessors import rescue_predecessors
+
+Answer = TypeVar("Answer")
+log = logs.get(__name__)
+LOOK_SECONDS = 0.5
+SUSPECTS_SECONDS = 1.0
+AGAIN_SECONDS = 0.2
+LEAVE_SECONDS_MAX = 5.0
+EXIT_CONFIG = ConfigurationError.exit_code
+
+
+class Server(Protocol):
+    """The embedded Postgres, of which the supervisor only knows how to keep it alive."""
+
+    def alive(self) -> bool: ...
+    def ensure(self) -> bool: ...
+
+
+def supervise(
+    settings: Settings,
+    *,
+    url: str,
+    api: bool,
+    workers: bool,
+    server: Server | None = None,
+    on_ready: Callable[[str], None] = lambda address: None,
+) -> int:
+    """Run a node until a signal ends it; the exit code. `on_ready` is called with its address once all of it works.
+
+    Raises ConfigurationError where it cannot start as it is set up, DatabaseUnavailable without a database.
+    """
+    logs.configure(settings)
+    settings = replace(settings, database_url=url)
+    listener = listen(settings) if api else None
+    with listener or contextlib.nullcontext():
+        return asyncio.run(Supervisor(settings, url, listener, workers, server, on_ready).run())
+
+
+def listen(settings: Settings) -> socket.socket:
+    """The socket that all API processes share: it outlives each of them, so none of their ends refuses a client."""
+    try:
+        return socket.create_server((settings.host, settings.port), backlog=2048)
+    except OSError as error:
+        raise ConfigurationError(
+            f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. "
+            "Stop what uses it, or choose another with --port or PORT."
+        ) from None
+
+
+class Supervisor:
+    """One node: its children, its place in the register, its chores. Signals record; `run` acts."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        url: str,
+        listener: socket.socket | None,
+        workers: bool,
+        server: Server | None,
+        on_ready: Callable[[str], None],
+    ) -> None:
+        self.settings, self.url, self.listener, self.server = settings, url, listener, server
+        self.on_ready = on_ready
+        count = settings.worker_processes if workers else 0
+        self.map, self.map_path = node_map(settings, 2 * count)
+        token = self.map_path.stem if self.map_path else uuid.uuid4().hex
+        self.member = Member(settings, url, self.map, token)
+        self.workers = [Child("worker", section) for section in range(count)]
+        self.lone = [Child("lone worker", count + section) for section in range(count)]
+        self.apis = [Child("api") for _ in range(settings.api_processes if listener else 0)]
+        self.served = Served(False, [], [], {}, settings.max_retries)
+        self.link, self.lock = Link(url), asyncio.Lock()
+        self.suspects_link, self.chores_link = Link(url), Link(url)
+        self.lone_lives: set[asyncio.Task[int]] = set()
+        self.failure = ""
+        self.buried = asyncio.Event()
+        """Set when a dead worker's jobs went where they belong: there may be suspects now."""
+        self.stop, self.stop_now = asyncio.Event(), asyncio.Event()
+        self.up = False
+
+    async def run(self) -> int:
+        """Start everything, keep it until a signal, end everything; the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.signalled)
+        try:
+            await self.member.join()
+            await self.chores_before_start()
+        except psycopg.OperationalError as error:
+            raise unavailable(error) from None
+        keepers = [asyncio.create_task(self.keep(child)) for child in [*self.workers, *self.apis]]
+        services = [asyncio.create_task(service) for service in self.services()]
+        stop = asyncio.create_task(self.stop.wait())
+        try:
+            await asyncio.wait([*keepers, *services, stop], return_when=asyncio.FIRST_COMPLETED)
+            for task in [*keepers, *services]:
+                if task.done():
+                    task.result()  # raises what it failed with: nothing else ends these
+        finally:
+            self.stop.set()
+            await self.drain(keepers)
+            for task in [*keepers, *services]:
+                task.cancel()
+            stop.cancel()
+            await self.leave()
+        return 0
+
+    def signalled(self) -> None:
+        (self.stop_now if self.stop.is_set() else self.stop).set()
+
+    async def chores_before_start(self) -> None:
+        connection = await self.link.get()
+        if self.workers:
+            folder = nodes_folder(self.settings)
+            await rescue_predecessors(connection, self.settings, folder)
+
+    def services(self) -> list[Coroutine[Any, Any, None]]:
+        services = [run_every(BEAT_SECONDS, "say that this node lives", self.beat)]
+        if self.workers:
+            chores = Chores(self.chores_link, self.settings.retention_days)
+            services += [
+                run_every(BEAT_SECONDS, "watch other nodes", self.member.watch),
+                run_every(maintenance.PROMOTE_SECONDS, "queue scheduled jobs and tidy up", chores.round),
+                run_every(0.0, "look for suspects", self.run_suspects),
+                run_every(LOOK_SECONDS, "look for stuck attempts", self.end_stuck),
+            ]
+        if self.server is not None:
+            services.append(run_every(LOOK_SECONDS, "keep Postgres alive", self.keep_server))
+        return services
+
+    async def keep(self, child: Child) -> None:
+        """Keep one process alive until we stop."""
+        while not self.stop.is_set():
+            code = await self.live(child)
+            if not self.up and code == EXIT_CONFIG:
+                raise ConfigurationError(self.failure)
+            await asyncio.sleep(0 if self.stop.is_set() else child.restart_seconds())
+
+    async def live(self, child: Child) -> int:
+        """One life of a process, from its start to the rescue of what it held; its exit code."""
+        await child.start(self.assignment(child))
+        report = await child.first_report()
+        if report.ready:
+            await self.welcome(child, report)
+        code = await child.wait()
+        if not report.ready and not self.stop.is_set():
+            self.failure = report.error
+            log.error("a process cannot start", role=child.role, error=report.error, exit_code=code)
+        await self.bury(child, code)
+        return code
+
+    def assignment(self, child: Child) -> Assignment:
+        is_api = child.role == "api"
+        return Assignment(
+            settings=self.settings,
+            role=child.role,
+            node_id=self.member.id,
+            token=self.member.token,
+            map_fd=-1 if is_api else self.map.fd,
+            section=child.section,
+            listen_fd=self.listener.fileno() if is_api and self.listener else -1,
+        )
+
+    async def welcome(self, child: Child, report: Report) -> None:
+        """A process works. Note what its handlers serve; tell when all of them work for the first time."""
+        if child.role != "api":
+            types = None if report.serves_all else report.event_type_ids
+            self.served = self.served._replace(all_types=report.serves_all, open_types=report.event_type_ids)
+            await self.insist(lambda connection: queue.serve(connection, self.member.id, types))
+        if not self.up and all(each.ready for each in [*self.workers, *self.apis]):
+            self.up = True
+            port = self.listener.getsockname()[1] if self.listener else 0
+            self.on_ready(f"http://{self.settings.host}:{port}" if port else "")
+
+    async def bury(self, child: Child, code: int) -> None:
+        """Give what a dead worker held to where it belongs, and make its section ready for the next."""
+        asked = self.stop.is_set()
+        error = rescue.ended_by(code)
+        if not asked and (code != 0 or child.role != "lone worker"):
+            telemetry.publish("worker.crashed", role=child.role, pid=child.pid, error=error)
+        if child.role == "api":
+            return
+        if child.stuck:
+            error = f"not done {rescue.GRACE_SECONDS:g} seconds after its limit, so its process was ended"
+        section = self.map.section(child.section)
+        death = rescue.Death(error, asked=asked, overdue=child.overdue)
+        lost = await self.insist(lambda connection: queue.workers_of(connection, self.member.id, child.pid))
+        ids = [each.worker_id for each in lost]
+        notes = section.noted()
+        await self.insist(lambda connection: rescue.carry_out(connection, self.settings, ids, notes, death))
+        section.reset()
+        self.buried.set()
+
+    async def insist(self, step: Callable[[Connection], Awaitable[Answer]]) -> Answer:
+        """Do something in the database, over whatever breaks; repeatable things only."""
+        async with self.lock:
+            while True:
+                try:
+                    return await step(await self.link.get())
+                except psycopg.OperationalError as error:
+                    log.warning("the database did not answer; trying again", error=str(error).strip())
+                    await asyncio.sleep(AGAIN_SECONDS)
+
+    async def beat(self) -> None:
+        """Say that this node lives; where others have given it up, begin anew under another identity."""
+        if await self.member.beat():
+            return
+        log.error("other nodes have given this one up; its workers are ended, and it begins anew")
+        await self.member.join()
+        for child in [*self.workers, *self.lone]:
+            child.kill()
+
+    async def run_suspects(self) -> None:
+        """Have a process of their own for suspects, up to as many as there are workers."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.buried.wait(), SUSPECTS_SECONDS)
+        self.buried.clear()
+        idle = next((child for child in self.lone if not child.alive), None)
+        if idle is None or self.stop.is_set():
+            return
+        if await queue.suspects_wait(await self.suspects_link.get(), self.served):
+            task = asyncio.create_task(self.live(idle))
+            self.lone_lives.add(task)
+            task.add_done_callback(self.lone_lives.discard)
+
+    async def end_stuck(self) -> None:
+        """End processes with attempts that are past their limit and did not end when they were told to."""
+        for child in [*self.workers, *self.lone]:
+            if child.alive and child.ready and not child.stuck:
+                stuck = rescue.stuck(self.map.section(child.section))
+                if stuck is not None:
+                    child.stuck, child.overdue = True, stuck.guilty
+                    telemetry.publish("worker.stuck", pid=child.pid, jobs=stuck.job_ids)
+                    child.kill()
+
+    async def keep_server(self) -> None:
+        """Start the embedded Postgres again where it died."""
+        assert self.server is not None
+        if not self.server.alive():
+            log.error("Postgres ended; starting it again")
+            await asyncio.to_thread(self.server.ensure)
+
+    async def drain(self, keepers: list["asyncio.Task[None]"]) -> None:
+        """Have all children end: in order within the time, at once after that or on a second signal."""
+        children = [*self.apis, *self.workers, *self.lone]
+        for child in children:
+            child.drain()
+        for keeper, child in zip(keepers, [*self.workers, *self.apis], strict=True):
+            if not child.alive:
+                keeper.cancel()  # it waits for its next start
+        lives = asyncio.gather(*keepers, *self.lone_lives, return_exceptions=True)
+        now = asyncio.ensure_future(self.stop_now.wait())
+        ends: list[asyncio.Future[Any]] = [lives, now]
+        await asyncio.wait(ends, timeout=self.settings.shutdown_seconds, return_when="FIRST_COMPLETED")
+        now.cancel()
+        for child in children:
+            child.kill()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(lives, LEAVE_SECONDS_MAX)
+
+    async def leave(self) -> None:
+        """Take this node from the register. Where the database is away, others will."""
+        with contextlib.suppress(psycopg.Error, TimeoutError):
+            async with asyncio.timeout(LEAVE_SECONDS_MAX):
+                await self.member.leave()
+        for link in (self.link, self.suspects_link, self.chores_link):
+            await link.close()
+        self.map.close()
+        if self.map_path is not None:
+            self.map_path.unlink(missing_ok=True)

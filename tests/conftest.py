@@ -1,0 +1,83 @@
+"""One Postgres for the session, and a database for each test, copied from a migrated template."""
+
+import os
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from v7_task_processor import database, embedded
+from v7_task_processor.queue import Connection
+
+TEMPLATE = f"v7_template_{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No settings from outside: neither from the environment nor from an .env file."""
+    for name in list(os.environ):
+        if name.startswith("V7_") or name in ("DATABASE_URL", "HOST", "PORT", "LOG_LEVEL", "LOG_FORMAT"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The server to test on: V7_TEST_DATABASE_URL, or an embedded one without fsync.
+
+    Nothing that is tested on it depends on fsync; tests of durability start servers of their own.
+    """
+    given = os.environ.get("V7_TEST_DATABASE_URL")
+    if given:
+        yield given
+        return
+    folder = tmp_path_factory.mktemp("postgres", numbered=True)
+    with embedded.start(folder, settings={"fsync": "off"}) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def template(server_url: str) -> Iterator[str]:
+    """The name of a database that is migrated and empty."""
+    with psycopg.connect(server_url, autocommit=True) as admin:
+        admin.execute(f"create database {TEMPLATE}")
+        database.migrate(named(server_url, TEMPLATE))
+        yield TEMPLATE
+        admin.execute(f"drop database {TEMPLATE} with (force)")
+
+
+@pytest.fixture
+def empty_database_url(server_url: str) -> Iterator[str]:
+    """A database without our schema."""
+    yield from fresh(server_url, "template1")
+
+
+@pytest.fixture
+def database_url(server_url: str, template: str) -> Iterator[str]:
+    """A migrated, empty database of this test's own."""
+    yield from fresh(server_url, template)
+
+
+def fresh(server_url: str, template: str) -> Iterator[str]:
+    name = f"v7_test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(server_url, autocommit=True) as admin:
+        admin.execute(f"create database {name} template {template}")
+        try:
+            yield named(server_url, name)
+        finally:
+            admin.execute(f"drop database {name} with (force)")
+
+
+def named(server_url: str, name: str) -> str:
+    """The same server, another database. A libpq string: DATABASE_URL takes it as it takes a URL."""
+    return make_conninfo("", **{**conninfo_to_dict(server_url), "dbname": name})
+
+
+@pytest.fixture
+async def connection(database_url: str) -> AsyncIterator[Connection]:
+    """An autocommit connection to this test's database."""
+    async with await database.connect(database_url) as opened:
+        yield opened
