@@ -1,0 +1,5 @@
+import sys
+
+from .process import main
+
+main(int(sys.argv[1]))

@@ -1,0 +1,82 @@
+"""What the API serves: the one hot route by itself, everything else through Starlette."""
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from .. import __version__
+from ..settings import Settings
+from .event import shown
+from .ingest import Ingest
+from .ready import Readiness
+from .receive import PATH, Receiver
+
+WELCOME = """\
+v7 task processor {version}: takes events in, and runs a Python function or calls a webhook for each.
+
+Send one:
+
+  curl {base}{path} \\
+    -H 'Content-Type: application/json' \\
+    -d '{{"user_id": 1, "priority": 1, "event_data": {{"hello": "world"}}, "event_type_id": 1}}'
+
+The answer names its job: {{"id": 1}}
+
+/livez   200 while this process lives
+/readyz  200 while it can take events
+"""
+
+
+def application(settings: Settings, ingest: Ingest, readiness: Readiness) -> ASGIApp:
+    """The ASGI application."""
+    receiver = Receiver(settings, ingest)
+    pages = Pages(readiness).starlette()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        handler = receiver if scope["type"] == "http" and scope["path"] == PATH else pages
+        await handler(scope, receive, send)
+
+    return app
+
+
+class Pages:
+    """What is asked now and then."""
+
+    def __init__(self, readiness: Readiness) -> None:
+        self.readiness = readiness
+
+    def starlette(self) -> Starlette:
+        return Starlette(
+            routes=[Route("/", self.welcome), Route("/livez", self.livez), Route("/readyz", self.readyz)],
+            exception_handlers={HTTPException: refuse, Exception: fail},
+        )
+
+    async def welcome(self, request: Request) -> Response:
+        base = str(request.base_url).rstrip("/")
+        return PlainTextResponse(WELCOME.format(version=__version__, base=base, path=PATH))
+
+    async def livez(self, request: Request) -> Response:
+        return PlainTextResponse("alive")
+
+    async def readyz(self, request: Request) -> Response:
+        reasons = await self.readiness.reasons()
+        return JSONResponse({"reasons": reasons}, 503) if reasons else PlainTextResponse("ready")
+
+
+async def refuse(request: Request, error: Exception) -> Response:
+    """404 and 405, as sentences."""
+    assert isinstance(error, HTTPException)
+    path = shown(request.url.path)
+    sentence = f"There is nothing at {path}; events go to POST {PATH}."
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "")
+        sentence = f"{path} takes {allowed} only, not {shown(request.method)}."
+    return PlainTextResponse(sentence, error.status_code, headers=error.headers)
+
+
+async def fail(request: Request, error: Exception) -> Response:
+    """A fault of ours. uvicorn logs it."""
+    return PlainTextResponse("This could not be answered because of an error in the program, which is logged.", 500)

@@ -1,0 +1,55 @@
+"""What becomes of an event that was given to the ingest, as its sender is told."""
+
+from typing import NamedTuple
+
+import psycopg
+
+from ..queue import Enqueued
+from .event import shown
+
+UNTAKEN = ("22P02", "22P05", "22021", "54001")
+"""What Postgres says of a text that it does not take as JSON, or not in its encoding."""
+
+
+class Added(NamedTuple):
+    """It is durable."""
+
+    id: int
+
+
+class Failed(NamedTuple):
+    """It is not, or that is not known. `sentence` says which, and what to do."""
+
+    status: int
+    sentence: str
+
+
+Outcome = Added | Failed
+
+NOT_ADDED = Failed(500, "The event could not be added, because the database is not available; send it again.")
+SHUTTING_DOWN = Failed(503, "The event was not added, because this process is shutting down; send it again.")
+BUSY = Failed(503, "The event was not added, because too many wait for the database; send it again in a second.")
+
+
+def not_known(event: Enqueued) -> Failed:
+    """The commit was sent, and its answer was lost or does not count."""
+    advice = "sending it again with the same Idempotency-Key is safe."
+    if event.key is None:
+        advice = "sending it again may add it twice, unless all tries carry the same Idempotency-Key."
+    return Failed(
+        500, f"It is not known whether the event was added, because the database did not confirm it; {advice}"
+    )
+
+
+def conflict(event: Enqueued, job_id: int) -> Failed:
+    return Failed(409, f'The Idempotency-Key "{shown(event.key or "")}" was used for another event, which is {job_id}.')
+
+
+def refused(error: Exception) -> Failed:
+    """Postgres takes this event not, and others it does."""
+    said, state = str(error), None
+    if isinstance(error, psycopg.Error):
+        said, state = error.diag.message_primary or said, error.sqlstate
+    if state in UNTAKEN:
+        return Failed(400, f"Failed to parse event: the database does not take event_data ({shown(said)}).")
+    return Failed(500, f"The event could not be added: the database refuses it ({shown(said)}).")
