@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -111,6 +111,30 @@ def check(url: str) -> None:
         raise unavailable(error) from None
     if found != SCHEMA_VERSION:
         raise ConfigurationError(mismatch(found))
+
+
+class Server(NamedTuple):
+    """A server as it describes itself. `number` is its version as libpq counts: 180006."""
+
+    version: str
+    number: int
+    host: str
+    database: str
+    settings: dict[str, str]
+
+
+def describe(url: str, names: list[str]) -> Server:
+    """What serves a database, with these of its settings (those that it knows). Raises DatabaseUnavailable."""
+    try:
+        with psycopg.connect(conninfo(url)) as connection:
+            rows = connection.execute(
+                "select name, current_setting(name) from pg_settings where name = any(%s)", [names]
+            ).fetchall()
+            info = connection.info
+            version = info.parameter_status("server_version") or str(info.server_version)
+            return Server(version, info.server_version, info.host, info.dbname, dict(rows))
+    except psycopg.OperationalError as error:
+        raise unavailable(error) from None
 
 
 def mismatch(found: str | None) -> str:

@@ -17,9 +17,11 @@ from .jobs import (
     dead_page,
     detail,
     jobs_page,
+    last_failures,
     queue_page,
 )
 from .nodes import NodeRow, WorkerRow, nodes
+from .server import Transaction, missing_days, oldest_transaction, synchronous_standbys
 from .session import now, reading
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "Oldest",
     "Overview",
     "Page",
+    "Transaction",
     "TypePage",
     "TypeRow",
     "WorkerRow",
@@ -42,10 +45,14 @@ __all__ = [
     "dead_page",
     "detail",
     "jobs_page",
+    "last_failures",
+    "missing_days",
     "nodes",
     "now",
+    "oldest_transaction",
     "overview",
     "queue_page",
     "reading",
+    "synchronous_standbys",
     "types_page",
 ]

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from ..schema import QUEUED, event_types, failures, finished_jobs, jobs
-from .jobs import LIVE, has_status
+from .jobs import FINISHED, LIVE, has_status
 from .nodes import nodes, serves
 from .session import now
 
@@ -64,14 +64,14 @@ class TypePage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """What ended in the last `seconds`; `capped`: the numbers are floors, for the newest part of that time."""
+    """What ended in the last `seconds`. Those in `capped` are floors, of the newest part of that time."""
 
     seconds: int
     succeeded: int
     cancelled: int
     failed_attempts: int
     succeeded_per_second: float
-    capped: bool
+    capped: list[str]
 
 
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
@@ -261,6 +261,7 @@ def ended(connection: sa.Connection, moment: dt.datetime, seconds: int) -> Ended
     failed_at = sa.select(failures.c.failed_at).where(failures.c.failed_at > begin)
     failed_head = failed_at.order_by(failures.c.failed_at.desc()).limit(ENDED_MAX).subquery()
     failed = connection.scalars(sa.select(sa.func.count()).select_from(failed_head)).one()
+    capped = [*(FINISHED if count == ENDED_MAX else ()), *(["failed_attempts"] if failed == ENDED_MAX else ())]
     span = float(seconds) if count < ENDED_MAX else max(0.001, (moment - earliest).total_seconds())
     return Ended(
         seconds=seconds,
@@ -268,5 +269,5 @@ def ended(connection: sa.Connection, moment: dt.datetime, seconds: int) -> Ended
         cancelled=count - well,
         failed_attempts=failed,
         succeeded_per_second=round(well / span, 1),
-        capped=ENDED_MAX in (count, failed),
+        capped=capped,
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 
 from ..errors import V7Error
 from ..schema import QUEUED, SCHEMA, failures, finished_jobs, jobs, workers
@@ -159,6 +159,16 @@ def detail(connection: sa.Connection, job_id: int) -> Detail | None:
     failed = sa.select(*listed).where(failures.c.job_id == job_id).order_by(failures.c.attempt, failures.c.id)
     rows = connection.execute(failed).mappings()
     return Detail(job=JobRow(**row), failures=[FailureRow(**each) for each in rows])
+
+
+def last_failures(connection: sa.Connection, job_ids: Sequence[int]) -> dict[int, FailureRow]:
+    """The last recorded failure of each of these jobs that has one."""
+    order = (failures.c.job_id, failures.c.attempt.desc(), failures.c.id.desc())
+    listed = [failures.c[name] for name in FailureRow.__struct_fields__]
+    asked = sa.any_(sa.cast(list(job_ids), ARRAY(sa.BigInteger)))
+    statement = sa.select(failures.c.job_id, *listed).ext(distinct_on(failures.c.job_id))
+    rows = connection.execute(statement.where(failures.c.job_id == asked).order_by(*order)).mappings()
+    return {row["job_id"]: FailureRow(**{name: row[name] for name in FailureRow.__struct_fields__}) for row in rows}
 
 
 def source(status: str | None) -> sa.FromClause:

@@ -1,0 +1,86 @@
+"""The first screen: what runs, where, what an acknowledgement is worth, what to do next."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+from .. import __version__
+from ..database import Server
+from ..settings import Settings, data_path
+from .text import plain, plural
+
+PROMISES = ["fsync", "full_page_writes", "synchronous_standby_names"]
+EVENT = '{"event_type_id": 1, "user_id": 1, "priority": 1, "event_data": {"hello": "world"}}'
+
+
+def lines(settings: Settings, server: Server, *, embedded: bool, address: str, workers: bool) -> list[str]:
+    """At most eight."""
+    role = f"serves on {click.style(address, bold=True)}" if address else "works"
+    shown = [
+        f"{click.style('v7', bold=True)} {__version__} {role}",
+        line("database", where(settings, server, embedded)),
+    ]
+    if workers:
+        shown.append(line("handlers", handlers(settings)))
+        shown.append(line("workers", pace(settings)))
+    if address:
+        shown.append(line("promise", promise(server)))
+        shown.append(line("send", f"curl {reachable(address)}/api/event/v1{headers(settings)} -d '{EVENT}'"))
+    shown.append(line("look", f"{program()} status (or jobs list, dead list, psql, doctor)"))
+    shown.append(line("stop", "Ctrl-C: what runs is finished, what waits is kept"))
+    return shown
+
+
+def line(label: str, says: str) -> str:
+    return f"  {click.style(label.ljust(9), dim=True)} {says}"
+
+
+def where(settings: Settings, server: Server, embedded: bool) -> str:
+    if embedded:
+        return f"embedded PostgreSQL {server.version} in {plain(str(data_path(settings)))}"
+    return f"PostgreSQL {server.version}, {plain(server.database)} on {plain(server.host)}"
+
+
+def handlers(settings: Settings) -> str:
+    if settings.handlers is None:
+        return "the built-in demo: it logs each event; V7_HANDLERS names yours"
+    return plain(settings.handlers)
+
+
+def pace(settings: Settings) -> str:
+    return f"{plural(settings.worker_processes, 'process', 'processes')}, {settings.concurrency} at once in each"
+
+
+def promise(server: Server) -> str:
+    """What an answer of 200 is worth here."""
+    off = [name for name in ("fsync", "full_page_writes") if server.settings.get(name) == "off"]
+    if off:
+        return click.style(
+            f"degraded: {' and '.join(off)} is off, so a crash of the machine can lose what was answered 200",
+            fg="yellow",
+        )
+    standbys = server.settings.get("synchronous_standby_names")
+    also = f" and on its standbys, {plain(standbys)}" if standbys else ""
+    return f"an answer 200 means: durable on this server{also}"
+
+
+def headers(settings: Settings) -> str:
+    key = " -H 'Authorization: Bearer …'" if settings.keys else ""
+    return f"{key} -H 'Content-Type: application/json'"
+
+
+def reachable(address: str) -> str:
+    """An address that listens everywhere, as one that a client can ask."""
+    return address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//:::", "//[::1]:")
+
+
+def program() -> str:
+    """How this program is called from here, to be copied."""
+    called = Path(sys.argv[0])
+    found = shutil.which("v7")
+    if called.name != "v7" or (found and os.path.realpath(found) == os.path.realpath(called)):
+        return "v7"
+    return os.path.relpath(called) if called.is_relative_to(Path.cwd()) else str(called)

@@ -1,0 +1,182 @@
+"""What `v7 doctor` looks at: each check says whether something holds, and what to do where it does not."""
+
+import contextlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import sqlalchemy as sa
+
+from .. import database, listing
+from ..database import Server
+from ..errors import ConfigurationError, V7Error
+from ..listing import Overview
+from ..settings import Settings, data_path
+from .place import opened
+from .text import age, number, plural
+
+VERSIONS = range(15, 19)
+SETTINGS = [
+    "fsync",
+    "full_page_writes",
+    "synchronous_commit",
+    "synchronous_standby_names",
+    "autovacuum",
+    "track_counts",
+]
+DAYS_AHEAD = 2
+TRANSACTION_SECONDS_MAX = 600
+DISK_FREE_BYTES_MIN = 1 << 30
+IMPORT_SECONDS_MAX = 60
+NAMED_MAX = 8
+LOAD = """
+import sys
+from v7_task_processor import handlers
+registry = handlers.load(sys.argv[1] or None)
+print("all" if registry.catch_all else ", ".join(map(str, sorted(registry.by_type))))
+"""
+
+State = Literal["holds", "note", "fails"]
+
+
+class Check(msgspec.Struct, frozen=True):
+    """`note`: nothing is broken, but somebody should know."""
+
+    name: str
+    state: State
+    says: str
+    todo: str = ""
+
+
+def examine(settings: Settings) -> Iterator[Check]:
+    """All checks, one by one, as far as one gets."""
+    yield handlers(settings)
+    if settings.database_url is None:
+        yield disk(data_path(settings))
+    with contextlib.ExitStack() as stack:
+        try:
+            place = stack.enter_context(opened(settings))
+            server = database.describe(place.url, SETTINGS)
+        except V7Error as error:
+            yield Check("database", "fails", str(error), "Nothing else can be looked at before.")
+            return
+        yield Check("database", "holds", f"{server.database} on {server.host or 'localhost'} answers")
+        yield from durability(server)
+        try:
+            database.check(place.url)
+        except ConfigurationError as error:
+            yield Check("schema", "fails", str(error))
+            return
+        yield Check("schema", "holds", f"version {database.SCHEMA_VERSION}, as this release needs it")
+        connection = stack.enter_context(listing.reading(place.url))
+        if standbys := server.settings.get("synchronous_standby_names"):
+            yield replication(connection, standbys)
+        yield days(connection)
+        yield transactions(connection)
+        yield from queue(listing.overview(connection))
+
+
+def handlers(settings: Settings) -> Check:
+    """In a process of its own: it is the user's code, and it may do anything."""
+    if settings.handlers is None:
+        return Check("handlers", "note", "the built-in demo, which only logs", "Name yours with V7_HANDLERS.")
+    command = [sys.executable, "-P", "-c", LOAD, settings.handlers]
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=IMPORT_SECONDS_MAX)
+    except subprocess.TimeoutExpired:
+        return Check("handlers", "fails", f"importing {settings.handlers} does not end", "See what it waits for.")
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        return Check("handlers", "fails", f"{settings.handlers}: {last.strip()}", "v7 worker shows the traceback.")
+    types = done.stdout.strip().splitlines()[-1]
+    return Check("handlers", "holds", f"{settings.handlers} serves {'all types' if types == 'all' else types}")
+
+
+def disk(folder: Path) -> Check:
+    existing = next(each for each in (folder, *folder.parents) if each.exists())
+    free = shutil.disk_usage(existing).free
+    says = f"{free / (1 << 30):.1f} GiB are free for {folder}"
+    if free < DISK_FREE_BYTES_MIN:
+        return Check("disk", "fails", says, "Make room: a Postgres whose disk is full refuses events.")
+    return Check("disk", "holds", says)
+
+
+def durability(server: Server) -> Iterator[Check]:
+    major = server.number // 10000
+    if major in VERSIONS:
+        yield Check("version", "holds", f"PostgreSQL {server.version}")
+    else:
+        state: State = "note" if major >= VERSIONS.stop else "fails"
+        yield Check("version", state, f"PostgreSQL {server.version}", "15 to 18 are supported: use one of them.")
+    for name, risk in {
+        "fsync": "a crash of the machine loses what was acknowledged",
+        "full_page_writes": "a crash of the machine can corrupt pages",
+    }.items():
+        if server.settings.get(name) == "off":
+            yield Check(name, "fails", f"off: {risk}", f"Set {name} = on in postgresql.conf and reload.")
+        else:
+            yield Check(name, "holds", "on")
+    says = f"{server.settings.get('synchronous_commit')} by default; acknowledgements and completions set it on"
+    yield Check("synchronous_commit", "holds", says)
+    if "off" in (server.settings.get("autovacuum"), server.settings.get("track_counts")):
+        todo = "Set autovacuum = on and track_counts = on: the queue's table churns."
+        yield Check("autovacuum", "fails", "off: the queue will bloat and get slow", todo)
+    else:
+        yield Check("autovacuum", "holds", "on")
+
+
+def replication(connection: sa.Connection, names: str) -> Check:
+    count = listing.synchronous_standbys(connection)
+    if not count:
+        todo = "Bring one up, or set synchronous_standby_names to what there is."
+        return Check("standbys", "fails", f"none of {names} is connected, so commits wait for ever", todo)
+    return Check("standbys", "holds", f"{names}: {plural(count, 'standby', 'standbys')} connected")
+
+
+def days(connection: sa.Connection) -> Check:
+    missing = listing.missing_days(connection, DAYS_AHEAD)
+    if missing:
+        says = f"finished_jobs has no partition for {', '.join(map(str, missing))}: completions will fail"
+        return Check("days", "fails", says, "A running worker makes them; by hand: select v7.add_days(14)")
+    return Check("days", "holds", f"finished_jobs has partitions for today and {DAYS_AHEAD} days more")
+
+
+def transactions(connection: sa.Connection) -> Check:
+    oldest = listing.oldest_transaction(connection)
+    if oldest is None or oldest.age_seconds < TRANSACTION_SECONDS_MAX:
+        return Check("transactions", "holds", f"none is open for over {age(TRANSACTION_SECONDS_MAX)}")
+    who = f"{oldest.application or 'a client'} of {oldest.user} (pid {oldest.pid}, {oldest.state})"
+    says = f"{who} has one open for {age(oldest.age_seconds)}: dead rows pile up behind it"
+    return Check("transactions", "note", says, f"End it if nobody needs it: select pg_terminate_backend({oldest.pid})")
+
+
+def queue(found: Overview) -> Iterator[Check]:
+    if found.workers:
+        nodes = f"{plural(found.nodes, 'node')} with {plural(found.workers, 'worker')}"
+        yield Check("workers", "holds", nodes)
+    else:
+        yield Check("workers", "fails", "none is running, so nothing is handled", "Start one: v7 run or v7 worker.")
+    if found.nodes_lost:
+        says = f"{plural(found.nodes_lost, 'node')} without a heartbeat"
+        yield Check("lost nodes", "note", says, "Another node takes over their jobs: v7 workers.")
+    if found.unserved and found.workers:
+        says = f"jobs of {types(found.unserved)} wait, and no running node has a handler"
+        yield Check("unserved types", "fails", says, "Start a worker whose handlers serve them.")
+    elif found.workers:
+        yield Check("unserved types", "holds", "none has jobs waiting")
+    if found.paused:
+        yield Check("paused types", "note", types(found.paused), "v7 types resume ID lets them run.")
+    if dead := found.jobs.dead:
+        says = number(dead, at_least="dead" in found.jobs.capped)
+        yield Check("dead letters", "note", says, "See them: v7 dead list. Again: v7 dead redrive.")
+    else:
+        yield Check("dead letters", "holds", "none")
+
+
+def types(numbers: list[int]) -> str:
+    more = " and more" if len(numbers) > NAMED_MAX else ""
+    return f"{'type' if len(numbers) == 1 else 'types'} {', '.join(map(str, numbers[:NAMED_MAX]))}{more}"

@@ -1,0 +1,131 @@
+"""`v7 jobs`: list them, show one."""
+
+import datetime as dt
+
+import click
+
+from .. import listing
+from ..errors import V7Error
+from ..listing import Filter, JobRow, Page
+from ..settings import Settings
+from .options import DATABASE, examples, json_option, limit_option, settings_options
+from .output import Column, document, job_document, table
+from .place import reading
+from .story import tell
+from .text import short_age
+
+EVENT_CHARS_SHOWN = 200
+
+
+@click.group(epilog=examples("v7 jobs list --status running", "v7 jobs show 42"))
+def jobs() -> None:
+    """Jobs: each is an event and its life in the queue."""
+
+
+@jobs.command(
+    "list",
+    epilog=examples(
+        "v7 jobs list",
+        "v7 jobs list --order queue --type 5",
+        "v7 jobs list --status dead --user 7 --limit 100 --json",
+    ),
+)
+@settings_options(*DATABASE)
+@click.option("--status", type=click.Choice([*listing.LIVE, *listing.FINISHED]), help="Only these.")
+@click.option("--type", "event_type_id", type=int, metavar="NUMBER", help="Only of this event type.")
+@click.option("--user", "user_id", type=int, metavar="NUMBER", help="Only of this user.")
+@click.option("--priority-min", type=int, metavar="NUMBER", help="Only of this priority or a larger number.")
+@click.option("--priority-max", type=int, metavar="NUMBER", help="Only of this priority or a smaller number.")
+@click.option(
+    "--order",
+    type=click.Choice(["newest", "queue"]),
+    default="newest",
+    show_default=True,
+    help="queue: what is queued, the next first.",
+)
+@click.option("--after", type=int, metavar="ID", help="Go on after this job.")
+@limit_option
+@json_option
+def list_jobs(
+    settings: Settings,
+    status: str | None,
+    event_type_id: int | None,
+    user_id: int | None,
+    priority_min: int | None,
+    priority_max: int | None,
+    order: str,
+    after: int | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Jobs of any status, finished ones too, the newest first."""
+    if order == "queue" and status not in (None, "queued"):
+        raise click.UsageError(f"--order queue lists what is queued, so --status {status} finds nothing.")
+    which = Filter(
+        status=status,
+        event_type_id=event_type_id,
+        user_id=user_id,
+        priority_min=priority_min,
+        priority_max=priority_max,
+    )
+    listed = listing.queue_page if order == "queue" else listing.jobs_page
+    with reading(settings) as connection:
+        moment = listing.now(connection)
+        chars = None if as_json else EVENT_CHARS_SHOWN
+        page = listed(connection, which, after=after, limit=limit, event_chars_max=chars)
+    if as_json:
+        document({"jobs": [job_document(job) for job in page.jobs], "next_after": page.next_after})
+    elif not page.jobs:
+        click.echo("No such jobs." if which != Filter() or after is not None else "No jobs yet.")
+    else:
+        print_page(page, moment)
+
+
+def print_page(page: Page, moment: dt.datetime) -> None:
+    columns = [
+        Column("ID", right=True),
+        Column("STATUS"),
+        Column("TYPE", right=True),
+        Column("USER", right=True),
+        Column("PRIORITY", right=True),
+        Column("FAILED", right=True),
+        Column("AGE", right=True),
+        Column("EVENT", grows=True),
+    ]
+    table(columns, [cells(job, moment) for job in page.jobs])
+    if page.next_after is not None:
+        click.echo(f"… and more: the same with --after {page.next_after}")
+
+
+def cells(job: JobRow, moment: dt.datetime) -> list[str]:
+    return [
+        str(job.id),
+        job.status,
+        str(job.event_type_id),
+        str(job.user_id),
+        str(job.priority),
+        failed(job),
+        short_age(max(0.0, (moment - job.created_at).total_seconds())),
+        job.event_json,
+    ]
+
+
+def failed(job: JobRow) -> str:
+    """How many failures were charged, of how many that make it dead."""
+    return f"{job.retry_count}" if job.max_retries is None else f"{job.retry_count}/{job.max_retries}"
+
+
+@jobs.command(epilog=examples("v7 jobs show 42", "v7 jobs show 42 --json | jq .event_data"))
+@settings_options(*DATABASE)
+@json_option
+@click.argument("job_id", type=int, metavar="ID")
+def show(settings: Settings, as_json: bool, job_id: int) -> None:
+    """One job, with its event and all its failures, finished or not."""
+    with reading(settings) as connection:
+        found = listing.detail(connection, job_id)
+    if found is None:
+        raise V7Error(f"There is no job {job_id}: it never was, or its day was pruned.")
+    if as_json:
+        document({**job_document(found.job), "failures": found.failures})
+    else:
+        tell(found)

@@ -1,0 +1,27 @@
+"""`v7 migrate`: the schema."""
+
+import click
+
+from .. import database
+from ..settings import Settings
+from .options import DATABASE, examples, json_option, settings_options
+from .output import document
+from .place import opened
+
+
+@click.command(epilog=examples("v7 migrate", "DATABASE_URL=postgresql://me@db.example/events v7 migrate"))
+@settings_options(*DATABASE)
+@json_option
+def migrate(settings: Settings, as_json: bool) -> None:
+    """Make the database's schema, or bring it up to what this release needs.
+
+    Several at once are fine: one does it, the others wait. Running nodes go on working meanwhile.
+    """
+    with opened(settings, create=True) as place:
+        before, after = database.migrate(place.url)
+    if as_json:
+        document({"before": before, "after": after})
+    elif before == after:
+        click.echo(f"The schema is version {after} already: nothing to do.")
+    else:
+        click.echo(f"The schema is version {after} now; before: {before or 'none'}.")

@@ -1,0 +1,64 @@
+"""Which database a command works on: DATABASE_URL, or the embedded one, for as long as the command takes."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from .. import database
+from ..errors import ConfigurationError, V7Error
+from ..settings import Settings, data_path
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from ..embedded import Server
+
+
+class Place(NamedTuple):
+    """A database. `server` is the embedded one's, else None."""
+
+    url: str
+    server: "Server | None"
+
+
+@contextlib.contextmanager
+def opened(settings: Settings, *, create: bool = False) -> Iterator[Place]:
+    """The database that the settings name. The embedded one is started where it does not run, made if `create`."""
+    if settings.database_url is not None:
+        yield Place(settings.database_url, None)
+        return
+    from .. import embedded
+
+    folder = data_path(settings)
+    if not create and not (folder / "postgres").exists():
+        raise V7Error(
+            f"There is nothing in {folder} yet. Start with `v7 run`; or set DATABASE_URL, or V7_DATA_DIR, "
+            "if your events are elsewhere."
+        )
+    with embedded.start(folder) as server:
+        yield Place(server.url, server)
+
+
+@contextlib.contextmanager
+def checked(settings: Settings) -> Iterator[Place]:
+    """The same, with the schema that this release needs. Raises ConfigurationError if it has another."""
+    with opened(settings) as place:
+        database.check(place.url)
+        yield place
+
+
+@contextlib.contextmanager
+def reading(settings: Settings) -> "Iterator[sa.Connection]":
+    """A connection for listings."""
+    from .. import listing
+
+    with checked(settings) as place, listing.reading(place.url) as connection:
+        yield connection
+
+
+def ensure_schema(url: str) -> None:
+    """Migrate, unless there is nothing to do: the tools for it stay in memory as long as the process."""
+    try:
+        database.check(url)
+    except ConfigurationError:
+        database.migrate(url)

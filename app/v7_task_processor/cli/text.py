@@ -1,0 +1,63 @@
+"""Text for people: nothing in it can move their cursor, and numbers and times read at a glance."""
+
+import datetime as dt
+import re
+
+# Controls (C0, DEL, C1) drive terminals; the rest turns the direction of what follows, or breaks lines.
+UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def plain(text: str) -> str:
+    """One line, with whatever is not plain text in it escaped."""
+    return UNSAFE.sub(lambda match: escaped(match[0]), text)
+
+
+def plain_lines(text: str) -> str:
+    """The same, of several lines."""
+    return "\n".join(plain(line.expandtabs(4)) for line in text.split("\n"))
+
+
+def escaped(character: str) -> str:
+    code = ord(character)
+    return NAMED.get(character) or (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}")
+
+
+def cut(text: str, chars_max: int) -> str:
+    return text if len(text) <= chars_max else f"{text[: chars_max - 1]}…"
+
+
+def age(seconds: float) -> str:
+    """3 s, 5 min, 2 h 10 min, 4 d."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes = whole // 60
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return f"{hours // 24} d"
+
+
+def short_age(seconds: float) -> str:
+    """The same for tables: 78 min, 30 h."""
+    for unit, size in (("s", 1), ("min", 60), ("h", 3600)):
+        if seconds < 100 * size:
+            return f"{int(seconds / size)} {unit}"
+    return f"{int(seconds / 86400)} d"
+
+
+def clock(time: dt.datetime) -> str:
+    """In the time zone of the one who reads."""
+    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z").strip()
+
+
+def number(count: int, *, at_least: bool = False) -> str:
+    return f"{count:,}+" if at_least else f"{count:,}"
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    """1 job, 2 jobs."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"

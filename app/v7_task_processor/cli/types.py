@@ -1,0 +1,122 @@
+"""`v7 types`: event types, and whether they may run."""
+
+import asyncio
+import getpass
+import platform
+
+import click
+
+from .. import database, listing, queue
+from ..errors import V7Error
+from ..listing import TypeRow
+from ..settings import Settings
+from .options import DATABASE, examples, json_option, settings_options
+from .output import Column, document, table
+from .place import checked, reading
+from .text import clock, number, plain, short_age
+
+NUMBER = {"ignore_unknown_options": True}  # -5 is a type, not an option
+
+
+@click.group(epilog=examples("v7 types list", "v7 types pause 5", "v7 types resume 5"))
+def types() -> None:
+    """Event types: who serves them, what waits; pause and resume them."""
+
+
+@types.command(
+    "list", epilog=examples("v7 types list", "v7 types list --json | jq '.event_types[] | select(.served | not)'")
+)
+@settings_options(*DATABASE)
+@click.option("--after", type=int, metavar="ID", help="Go on after this type.")
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=100, show_default=True, metavar="NUMBER", help="How many."
+)
+@json_option
+def list_types(settings: Settings, after: int | None, limit: int, as_json: bool) -> None:
+    """All types that were met, each with what stands where."""
+    with reading(settings) as connection:
+        page = listing.types_page(connection, after=after, limit=limit)
+        alive = any(node.alive and node.workers for node in listing.nodes(connection))
+    if as_json:
+        document(page)
+        return
+    if not page.event_types:
+        click.echo("No event types yet: the first event of a type makes it.")
+        return
+    columns = [Column("TYPE", right=True), Column("STATE")]
+    columns += [Column(name.upper(), right=True) for name in listing.LIVE]
+    columns.append(Column("OLDEST", right=True))
+    table(columns, [cells(row, alive) for row in page.event_types])
+    for says in remarks(page.event_types, alive):
+        click.echo(says)
+    if page.next_after is not None:
+        click.echo(f"… and more: the same with --after {page.next_after}")
+
+
+def cells(row: TypeRow, alive: bool) -> list[str]:
+    counts = [number(getattr(row.jobs, name), at_least=name in row.jobs.capped) for name in listing.LIVE]
+    oldest = ""
+    if row.oldest is not None:
+        oldest = f"{'≥ ' if row.oldest.at_least else ''}{short_age(row.oldest.age_seconds)}"
+    return [str(row.event_type_id), state(row, alive), *counts, oldest]
+
+
+def state(row: TypeRow, alive: bool) -> str:
+    words = ["paused"] if row.paused_at else []
+    if not row.served:
+        words.append("unserved" if alive else "no node")
+    return ", ".join(words) or "open"
+
+
+def remarks(rows: list[TypeRow], alive: bool) -> list[str]:
+    says = [
+        f"Type {row.event_type_id} is paused since {clock(row.paused_at)} by {plain(row.paused_by or '?')}."
+        for row in rows
+        if row.paused_at
+    ]
+    if not alive:
+        says.append("No node with workers is running, so nothing is handled now.")
+    elif any(not row.served for row in rows):
+        says.append("unserved: no running node has a handler for it. Its jobs wait; none is lost or failed for it.")
+    return says
+
+
+@types.command(context_settings=NUMBER, epilog=examples("v7 types pause 5", "v7 types pause 5 --json"))
+@settings_options(*DATABASE)
+@json_option
+@click.argument("event_type_id", type=int, metavar="ID")
+def pause(settings: Settings, as_json: bool, event_type_id: int) -> None:
+    """Let a type's jobs wait, on all nodes, from now on. What runs is finished; new events still come in."""
+    paused_by = f"v7 types pause by {getpass.getuser()}@{platform.node()}"
+
+    async def step(url: str) -> None:
+        async with await database.connect(url) as connection:
+            since = await queue.pause_event_type(connection, event_type_id, paused_by)
+        if as_json:
+            document({"event_type_id": event_type_id, "paused_at": since})
+        else:
+            click.echo(f"Type {event_type_id} is paused since {clock(since)}. v7 types resume {event_type_id} ends it.")
+
+    with checked(settings) as place:
+        asyncio.run(step(place.url))
+
+
+@types.command(context_settings=NUMBER, epilog=examples("v7 types resume 5", "v7 types resume 5 --json"))
+@settings_options(*DATABASE)
+@json_option
+@click.argument("event_type_id", type=int, metavar="ID")
+def resume(settings: Settings, as_json: bool, event_type_id: int) -> None:
+    """Let a type's jobs run again, on all nodes."""
+
+    async def step(url: str) -> bool:
+        async with await database.connect(url) as connection:
+            return await queue.resume_event_type(connection, event_type_id)
+
+    with checked(settings) as place:
+        known = asyncio.run(step(place.url))
+    if not known:
+        raise V7Error(f"There is no event type {event_type_id}: v7 types list shows those that there are.")
+    if as_json:
+        document({"event_type_id": event_type_id, "paused_at": None})
+    else:
+        click.echo(f"Type {event_type_id} runs.")

@@ -1,0 +1,241 @@
+"""What people are shown: right on one of everything, bounded on many."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from v7_task_processor import listing
+from v7_task_processor.errors import V7Error
+from v7_task_processor.listing import Filter, depth
+
+from .conftest import fresh
+from .population import HOSTILE, KEYS, NUL_EVENT, populate
+
+
+@pytest.fixture(scope="module")
+def url(server_url: str, template: str) -> Iterator[str]:
+    for name in fresh(server_url, template):
+        populate(name)
+        yield name
+
+
+@pytest.fixture
+def reading(url: str) -> Iterator[sa.Connection]:
+    with listing.reading(url) as connection:
+        yield connection
+
+
+def ids(page: listing.Page) -> list[int]:
+    return [job.id for job in page.jobs]
+
+
+def test_pages_go_on_where_the_last_one_ended(reading: sa.Connection) -> None:
+    seen: list[int] = []
+    after = None
+    while True:
+        page = listing.jobs_page(reading, Filter(), after=after, limit=4)
+        seen += ids(page)
+        after = page.next_after
+        if after is None:
+            break
+        assert after == seen[-1]
+    assert seen == sorted(KEYS.values(), reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("which", "names"),
+    [
+        (Filter(status="queued"), {"queued", "better", "paused", "unserved", "suspect"}),
+        (Filter(status="running"), {"running"}),
+        (Filter(status="scheduled"), {"scheduled"}),
+        (Filter(status="succeeded"), {"succeeded"}),
+        (Filter(status="cancelled"), {"cancelled"}),
+        (Filter(event_type_id=5), {"paused", "dead"}),
+        (Filter(user_id=8, status="queued"), {"paused", "unserved", "suspect"}),
+        (Filter(priority_min=2), {"queued", "unserved", "suspect"}),
+        (Filter(priority_max=-1), {"better"}),
+        (Filter(priority_min=0, priority_max=0), {"paused"}),
+        (Filter(event_type_id=-1), set()),
+    ],
+)
+def test_filters(reading: sa.Connection, which: Filter, names: set[str]) -> None:
+    assert set(ids(listing.jobs_page(reading, which))) == {KEYS[name] for name in names}
+
+
+def test_the_queue_is_in_the_order_of_claims(reading: sa.Connection) -> None:
+    order = [KEYS[name] for name in ("better", "paused", "queued", "unserved")]
+    assert ids(listing.queue_page(reading, Filter())) == order
+    first = listing.queue_page(reading, Filter(), limit=2)
+    assert ids(first) == order[:2]
+    assert ids(listing.queue_page(reading, Filter(), after=first.next_after, limit=2)) == order[2:]
+    with pytest.raises(V7Error, match=r"Job 6 is not in the queue"):
+        listing.queue_page(reading, Filter(), after=KEYS["running"])
+
+
+def test_dead_letters_with_their_last_failures(reading: sa.Connection) -> None:
+    assert ids(listing.dead_page(reading)) == [42, 41]
+    assert ids(listing.dead_page(reading, after=42)) == [41]
+    assert ids(listing.dead_page(reading, event_type_id=5)) == [42]
+    assert listing.dead_count(reading, listing.now(reading)) == 2
+    assert listing.dead_count(reading, listing.now(reading), ids=[41, 1]) == 1
+    assert listing.dead_count(reading, listing.now(reading), event_type_id=1) == 1
+    last = listing.last_failures(reading, [41, 42, 1])
+    assert {job_id: failure.message for job_id, failure in last.items()} == {41: HOSTILE, 42: "second"}
+    with pytest.raises(V7Error, match="among the dead letters"):
+        listing.dead_page(reading, after=1)
+
+
+def test_one_job_live_finished_or_unknown(reading: sa.Connection) -> None:
+    dead, done = listing.detail(reading, 42), listing.detail(reading, 20)
+    assert dead is not None
+    assert [(failure.attempt, failure.message) for failure in dead.failures] == [(1, "first"), (2, "second")]
+    assert done is not None
+    assert (done.job.status, done.job.correlation_id, done.job.event_json) == ("succeeded", "request-20", NUL_EVENT)
+    assert done.job.finished_at is not None
+    running = listing.detail(reading, KEYS["running"])
+    assert running is not None
+    assert running.job.worker == "alpha:101"
+    assert listing.detail(reading, 999) is None
+
+
+def test_events_are_cut_where_one_asks(reading: sa.Connection) -> None:
+    page = listing.jobs_page(reading, Filter(status="queued"), event_chars_max=5)
+    assert max(len(job.event_json) for job in page.jobs) == 5
+
+
+def test_the_overview(reading: sa.Connection) -> None:
+    found = listing.overview(reading)
+    assert found.jobs == listing.Depth(scheduled=1, queued=5, running=1, dead=2, capped=[])
+    assert found.oldest is not None
+    assert 7200 <= found.oldest.age_seconds < 7260
+    assert not found.oldest.at_least
+    assert (found.paused, found.unserved) == ([5], [9])
+    assert (found.nodes, found.nodes_lost, found.workers) == (1, 1, 1)
+    assert (found.last_hour.succeeded, found.last_hour.cancelled, found.last_hour.failed_attempts) == (1, 1, 3)
+    assert found.last_hour.capped == []
+
+
+def test_types_and_who_serves_them(reading: sa.Connection) -> None:
+    rows = {row.event_type_id: row for row in listing.types_page(reading).event_types}
+    assert list(rows) == [1, 5, 6, 9]
+    assert [rows[number].served for number in (1, 5, 6, 9)] == [True, True, False, False]
+    assert [rows[number].known for number in (1, 5, 6, 9)] == [True, True, True, False]
+    assert rows[1].jobs == listing.Depth(scheduled=0, queued=3, running=1, dead=1, capped=[])
+    assert rows[5].paused_by == "v7 types pause by someone@somewhere"
+    assert rows[6].jobs.scheduled == 1
+    assert rows[6].oldest is None
+
+
+def test_types_by_the_page(reading: sa.Connection) -> None:
+    first = listing.types_page(reading, limit=3)
+    assert first.next_after == 6
+    second = listing.types_page(reading, after=6, limit=3)
+    assert [row.event_type_id for row in second.event_types] == [9]
+    assert second.next_after is None
+
+
+def test_nodes_and_their_workers(reading: sa.Connection) -> None:
+    alpha, beta = listing.nodes(reading)
+    assert (alpha.name, alpha.alive, alpha.event_type_ids) == ("alpha:100", True, [1, 5])
+    assert [(worker.name, worker.running) for worker in alpha.workers] == [("alpha:101", 1)]
+    assert (beta.alive, beta.workers) == (False, [])
+    assert beta.beat_age_seconds >= 3600
+
+
+def test_counts_stop_at_their_limit(reading: sa.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(depth, "COUNT_MAX", 1)
+    found = listing.overview(reading).jobs
+    assert (found.queued, found.dead, found.scheduled) == (1, 1, 1)
+    assert found.capped == ["queued", "dead"]
+    rows = {row.event_type_id: row.jobs for row in listing.types_page(reading).event_types}
+    assert rows[1].capped == ["queued", "dead"]
+    assert rows[9].capped == []
+
+
+def test_the_oldest_of_many_priorities_is_a_floor(reading: sa.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(depth, "PRIORITIES_MAX", 1)
+    found = listing.overview(reading)
+    assert found.oldest is not None
+    assert found.oldest.at_least
+    assert 7200 <= found.oldest.age_seconds < 7260, "the lowest ids are looked at too"
+    monkeypatch.setattr(depth, "PRIORITIES_MAX", 100)
+    monkeypatch.setattr(depth, "STEPS_MAX", 1)
+    assert listing.overview(reading).unserved == [], "the step limit ends the walk over the types"
+
+
+def test_rates_come_from_the_newest_rows(reading: sa.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(depth, "ENDED_MAX", 2)
+    hour = listing.overview(reading).last_hour
+    assert hour.capped == ["succeeded", "cancelled", "failed_attempts"]
+    assert hour.succeeded_per_second > 0
+
+
+def test_a_reader_cannot_write(reading: sa.Connection) -> None:
+    with pytest.raises(sa.exc.InternalError, match="read-only"):
+        reading.execute(sa.text("delete from v7.jobs"))
+
+
+def test_days_and_standbys(reading: sa.Connection) -> None:
+    assert listing.missing_days(reading, 2) == []
+    assert len(listing.missing_days(reading, 40)) >= 40 - 15
+    assert listing.synchronous_standbys(reading) == 0
+
+
+def test_the_oldest_transaction(reading: sa.Connection, url: str) -> None:
+    with psycopg.connect(url, application_name="a report") as other:
+        other.execute("select 1")
+        found = listing.oldest_transaction(reading)
+    assert found is not None
+    assert found.application == "a report"
+
+
+@pytest.fixture(scope="module")
+def full(server_url: str, template: str) -> Iterator[str]:
+    """Many jobs, with statistics."""
+    for name in fresh(server_url, template):
+        with psycopg.connect(name, autocommit=True) as connection:
+            for columns, values in [
+                ("queued_at", "now()"),
+                ("status, run_at", "'scheduled', now()"),
+                ("status, dead_at, dead_reason", "'dead', now() - i * interval '1 s', 'x'"),
+            ]:
+                connection.execute(
+                    f"insert into v7.jobs (event_type_id, user_id, priority, event_data, {columns}) "
+                    f"select i % 10, i, i % 3, '{{}}', {values} from generate_series(1, 10000) i"
+                )
+            connection.execute("vacuum analyze v7.jobs")
+        yield name
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        pytest.param(listing.overview, id="overview"),
+        pytest.param(listing.types_page, id="types"),
+        pytest.param(listing.nodes, id="nodes"),
+        pytest.param(lambda connection: listing.jobs_page(connection, Filter()), id="jobs"),
+        pytest.param(lambda connection: listing.jobs_page(connection, Filter(), after=5000), id="jobs after"),
+        pytest.param(lambda connection: listing.queue_page(connection, Filter(), after=5000), id="queue"),
+        pytest.param(lambda connection: listing.queue_page(connection, Filter(event_type_id=3)), id="queue of a type"),
+        pytest.param(lambda connection: listing.dead_page(connection, after=25000), id="dead"),
+        pytest.param(lambda connection: listing.detail(connection, 5000), id="one"),
+    ],
+)
+def test_no_listing_reads_the_whole_table(full: str, ask: Callable[[sa.Connection], Any]) -> None:
+    """Except where a filter has no index. Small limits, as the tables are small for a planner."""
+    statements: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        statements.append((statement, parameters))
+
+    with pytest.MonkeyPatch.context() as patch, listing.reading(full) as connection:
+        patch.setattr(depth, "COUNT_MAX", 100)
+        sa.event.listen(connection, "before_cursor_execute", note)
+        ask(connection)
+    with psycopg.connect(full) as plain:
+        for statement, parameters in statements:
+            plan = "\n".join(row[0] for row in plain.execute(f"explain {statement}", parameters))  # type: ignore[arg-type]
+            assert "Seq Scan on jobs" not in plan, f"{statement}\n{plan}"
