@@ -34,6 +34,7 @@ _SILENCE_SECONDS_MAX = 60  # crash recovery writes to the log every 10 s
 _START_SECONDS_MAX = 600
 _CONNECT_SECONDS_MAX = 5
 _STOP_SECONDS_MAX, _ABORT_SECONDS_MAX = 60, 10
+_ROOM_BYTES_MIN = 64 << 20
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
@@ -181,8 +182,9 @@ class Server:
         for _ in self._patiently(f"Postgres starts on {data}, but does not answer."):
             if self._answers():
                 break
-            if self._process.poll() is not None:
-                raise self._failure(f"Postgres did not start on {data}.")
+            if (status := self._process.poll()) is not None:
+                end = f"exit status {status}" if status >= 0 else signal.Signals(-status).name
+                raise self._failure(f"Postgres did not start on {data}: it ended with {end}.")
 
     def _prefix(self) -> list[str]:
         prefix = _unprivileged.prefix(bin_dir() / "postgres", self._folder.root, self._folder.owner)
@@ -222,17 +224,16 @@ class Server:
         except psycopg.OperationalError:
             return False
         with connection:
-            self._make_database(connection)
+            try:
+                if not connection.execute("select from pg_database where datname = %s", [_DATABASE]).rowcount:
+                    connection.execute(f"create database {_DATABASE}")
+            except psycopg.Error as error:
+                if connection.broken:
+                    return False
+                raise self._failure(f"Postgres has no database {_DATABASE}, and could not make it.") from error
             self.version = connection.info.parameter_status("server_version") or ""
         self.url = f"postgresql://postgres@/{_DATABASE}{where}"
         return True
-
-    def _make_database(self, connection: psycopg.Connection) -> None:
-        try:
-            if not connection.execute("select from pg_database where datname = %s", [_DATABASE]).rowcount:
-                connection.execute(f"create database {_DATABASE}")
-        except psycopg.Error as error:
-            raise self._failure(f"Postgres has no database {_DATABASE}, and could not make it.") from error
 
     def _patiently(self, trouble: str) -> Iterator[None]:
         """Ticks as long as the log moves, within reason; then raises."""
@@ -246,6 +247,9 @@ class Server:
         raise self._failure(trouble)
 
     def _failure(self, trouble: str) -> DatabaseUnavailable:
+        free = shutil.disk_usage(self._folder.root).free
+        if free < _ROOM_BYTES_MIN:
+            trouble += f" Only {free >> 20} MB are free on its disk: make room."
         return DatabaseUnavailable(f"{trouble}\n{self._folder.log_end()}")
 
     def _stop(self) -> None:

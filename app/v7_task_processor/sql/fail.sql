@@ -3,6 +3,9 @@
 -- Locks: the rows it moves. Serves: jobs_pkey.
 -- A dead_reason given is a handler's Discard; else the job dies when its failures reach max_retries. A job that
 -- failed by itself is no suspect any more; one that is charged for a crash stays one (suspects).
+-- Each row is looked up by itself (offset 0 keeps that look-up from being planned as a join) and joined by ctid: a
+-- join by id that is planned while the table is empty reads all of jobs_pkey, for each failure in the batch, and a
+-- worker's session keeps that plan (26 s for 500 failures beside 100,000 queued jobs, instead of 0.02).
 with durably as materialized (select set_config('synchronous_commit', 'on', true) as setting),
 given as (
     select given.* from durably, unnest(:ids::bigint[], :attempts::integer[], :delays_seconds::float8[],
@@ -26,14 +29,16 @@ charged as (
         queued_at = case when ending.dead_reason is null and given.delay_seconds <= 0
                          then now() else job.queued_at end
     from given, lateral (
-        select coalesce(given.dead_reason, case when before.retry_count + 1 >= before.max_retries
-                                                then 'max_retries reached' end) as dead_reason
-        from v7.jobs as before where before.id = given.id) as ending
-    where job.id = given.id and job.attempt = given.attempt and job.worker_id = :worker_id::bigint
-    returning job.id, job.attempt, job.event_type_id, job.claimed_at, job.status, job.retry_count),
+        select ctid, coalesce(given.dead_reason, case when retry_count + 1 >= max_retries
+                                                      then 'max_retries reached' end) as dead_reason
+        from v7.jobs where id = given.id and attempt = given.attempt and worker_id = :worker_id::bigint
+        offset 0) as ending
+    where job.ctid = ending.ctid and job.attempt = given.attempt and job.worker_id = :worker_id::bigint
+    returning job.id, job.attempt, job.event_type_id, job.claimed_at, job.status, job.retry_count,
+        given.error_type, given.message, given.traceback),
 recorded as (
     insert into v7.failures (job_id, attempt, event_type_id, error_type, message, traceback, worker_id, worker,
                              claimed_at)
     select id, attempt, event_type_id, error_type, message, traceback, :worker_id::bigint, :worker::text, claimed_at
-    from charged join given using (id, attempt))
+    from charged)
 select id, status, retry_count from charged

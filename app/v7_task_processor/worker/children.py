@@ -57,7 +57,8 @@ class Child:
                 pass_fds=inherited,
                 process_group=0,
             )
-        self.ours.sendall(msgspec.json.encode(assignment) + b"\n")
+        with contextlib.suppress(OSError):  # it may be dead already; whoever waits for it will see
+            self.ours.sendall(msgspec.json.encode(assignment) + b"\n")
         self.started_at = asyncio.get_running_loop().time()
 
     async def first_report(self) -> Report:

@@ -1,7 +1,6 @@
 """Runs attempts: from the buffer of claimed jobs, best first, so many at once, each until its time limit."""
 
 import asyncio
-import math
 import sys
 from collections import deque
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from ..queue import Held
 from ..settings import Settings
 from .forked import leave_if_copy
 from .outcome import Ended, Failed, Outcome, Release
+from .pace import Pace
 from .slots import Section, now
 from .threads import Threads
 
@@ -23,6 +23,7 @@ BEAT_AGE_SECONDS_MAX = 10.0
 """A node that could not say for so long that it lives starts nothing: another may soon take its jobs."""
 PREFETCH_SECONDS = 0.05
 PREFETCH_MAX = 1000
+SNOOZE_SECONDS_MAX = 100 * 365 * 86400
 
 
 class Buffered(NamedTuple):
@@ -67,31 +68,23 @@ class Executor:
         self.quiet.set()
         self.draining = False
         self.dispatching = False
-        self.started = 0
-        self.rate_at, self.rate_started, self.rate = now(), 0, 0.0
+        self.pace = Pace()
 
     def wanted(self) -> int:
         """How many jobs to claim now: what can start at once, and what will start within PREFETCH_SECONDS."""
         if self.draining or self.section.node.beat_age_seconds() > BEAT_AGE_SECONDS_MAX:
             return 0
         free = max(0, self.concurrency - len(self.running))
-        prefetch = min(PREFETCH_MAX, int(self.rate * PREFETCH_SECONDS))
+        prefetch = min(PREFETCH_MAX, int(self.pace.rate * PREFETCH_SECONDS))
         wanted = free + prefetch - len(self.buffer)
         # While the buffer still feeds the handlers, wait until a claim is worth its round trip.
         return wanted if wanted > 0 and (free > len(self.buffer) or wanted >= prefetch // 2) else 0
 
-    def measure(self) -> None:
-        """Learn how many attempts start in a second. Called before each claim."""
-        time = now()
-        elapsed = time - self.rate_at
-        if elapsed >= 0.001:
-            latest = (self.started - self.rate_started) / elapsed
-            self.rate = (self.rate + latest) / 2
-            self.rate_at, self.rate_started = time, self.started
-
     def add(self, jobs: list[Job], worker_id: int) -> None:
         """Take what was claimed, and start what can start."""
         time = now()
+        if jobs:
+            self.pace.fed(time)
         self.buffer.extend(Buffered(job, worker_id, time) for job in jobs)
         self.dispatch()
 
@@ -109,6 +102,8 @@ class Executor:
                 self.start(self.buffer.popleft(), time)
         finally:
             self.dispatching = False
+        if not self.buffer and len(self.running) < self.concurrency:
+            self.pace.starve(now())
         self.room.set()
 
     def start(self, item: Buffered, time: float) -> None:
@@ -121,7 +116,7 @@ class Executor:
         attempt = Attempt(item.job, item.worker_id, handler, time + limit, slot)
         self.running.add(attempt)
         self.quiet.clear()
-        self.started += 1
+        self.pace.started += 1
         if not handler.is_async:
             self.submit(attempt)
         elif sys.version_info >= (3, 12):
@@ -179,7 +174,7 @@ class Executor:
 
     def give_back(self) -> None:
         """Release what is buffered: handlers became slower since it was claimed, or we were stopped."""
-        self.rate = 0.0
+        self.pace.rate = 0.0
         while self.buffer:
             item = self.buffer.popleft()
             self.on_end(Ended(item.job, item.worker_id, None, Release()))
@@ -193,7 +188,7 @@ class Executor:
     def abandon(self) -> None:
         """Release what still runs, uncharged."""
         for attempt in list(self.running):
-            attempt.told = Release()
+            attempt.told = attempt.told or Release()  # past its limit is past its limit
             if attempt.task is not None:
                 attempt.task.cancel()
             else:
@@ -206,13 +201,20 @@ class Executor:
 
 
 def outcome_of(answer: object) -> Outcome | None:
-    """What a handler's answer means. None: it succeeded."""
+    """What a handler's answer means. None: it succeeded. Answers are the user's code too, and may raise."""
+    try:
+        return understood(answer)
+    except Exception as error:
+        return Failed(describe(error))
+
+
+def understood(answer: object) -> Outcome | None:
     if isinstance(answer, Snooze):
         if usable(answer.seconds):
             return answer
-        return Failed.mistake(f"Snooze({answer.seconds!r}): it takes a number of seconds, 0 or more")
+        return Failed.mistake(f"Snooze({answer.seconds!r}): it takes a number of seconds, from 0 to 100 years")
     if isinstance(answer, Discard):
-        return answer
+        return Discard(str(answer.reason))
     if answer is Discard or answer is Snooze:
         return Failed.mistake(f"the handler returned the class {answer.__name__}: return {answer.__name__}(...)")
     return None
@@ -220,4 +222,4 @@ def outcome_of(answer: object) -> Outcome | None:
 
 def usable(seconds: object) -> bool:
     """Whether a Snooze's seconds are: handlers are not type-checked."""
-    return isinstance(seconds, int | float) and math.isfinite(seconds) and seconds >= 0
+    return isinstance(seconds, int | float) and 0 <= seconds <= SNOOZE_SECONDS_MAX

@@ -13,6 +13,7 @@ from ..queue import Node
 from ..settings import Settings, data_path
 from . import rescue
 from .recorder import BATCH
+from .session import HOT
 from .slots import NodeMap, now
 
 log = logs.get(__name__)
@@ -28,7 +29,7 @@ class Member:
     def __init__(self, settings: Settings, url: str, node_map: NodeMap, token: str) -> None:
         self.settings, self.map, self.token = settings, node_map, token
         self.id = 0
-        self.link, self.watch_link = Link(url, {"statement_timeout": "5s"}), Link(url)
+        self.link, self.watch_link = Link(url, {"statement_timeout": "5s"}), Link(url, HOT)
         self.watching: dict[int, tuple[Node, float]] = {}
         self.watched_at = 0.0
 

@@ -39,6 +39,8 @@ def main(fd: int) -> None:
     os.set_inheritable(assignment.map_fd, False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
     logs.configure(assignment.settings)
+    # Handlers that use the same database find it in the same place, embedded or not.
+    os.environ["DATABASE_URL"] = assignment.settings.database_url or ""
     try:
         registry = handlers.load(assignment.settings.handlers)
     except ConfigurationError as error:

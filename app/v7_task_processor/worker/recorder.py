@@ -7,7 +7,7 @@ from collections.abc import Callable
 import psycopg
 
 from .. import queue
-from ..handlers import clean
+from ..handlers import Described, clean
 from ..job import Discard, Snooze, retry_delay_seconds
 from ..observability import logs, telemetry
 from ..queue import Failure, Held
@@ -100,12 +100,16 @@ class Recorder:
                 lambda: queue.fail(self.session.records, worker_id, self.session.name, failures)
             )
         except psycopg.DataError as error:
-            if len(failed) == 1:
-                raise
-            # Texts are cleaned, so this should not be; if it is, one error's text must not keep the others.
+            # Texts are cleaned, so this should not be; if it is, one error's text must not keep the others, nor
+            # keep its job from being charged: it would run for ever.
             log.error("Postgres refused the text of a failure", error=str(error).strip())
-            for ended in failed:
-                await self.fail(worker_id, [ended])
+            if len(failed) == 1:
+                refused = Failed(Described("Error", "(Postgres refused its text)", ""))
+                failed = [failed[0]._replace(outcome=refused)]
+                await self.fail(worker_id, failed)
+            else:
+                for ended in failed:
+                    await self.fail(worker_id, [ended])
             return
         self.missing(len(failed) - len(written), generation)
         states = {job_id: (status, retry_count) for job_id, status, retry_count in written}

@@ -57,7 +57,8 @@ def judge(held: list[Running], notes: list[Noted] | None, death: Death) -> Verdi
     verdict = Verdict([], [], [], [])
     state = {(note.job_id, note.attempt): note.state for note in notes or []}
     unknown = STARTED if notes is None else None
-    started = [job for job in held if state.get((job.id, job.attempt), unknown) == STARTED]
+    # By the notes, not by what is still held: the first part of a rescue that is repeated is no longer held.
+    started = len(held) if notes is None else list(state.values()).count(STARTED)
     for job in held:
         now = state.get((job.id, job.attempt), unknown)
         if now == SUCCEEDED:
@@ -69,7 +70,7 @@ def judge(held: list[Running], notes: list[Noted] | None, death: Death) -> Verdi
         elif death.whole_node:
             (verdict.charge if job.suspect else verdict.suspect).append(job)
         else:
-            (verdict.charge if len(started) == 1 else verdict.suspect).append(job)
+            (verdict.charge if started == 1 else verdict.suspect).append(job)
     return verdict
 
 

@@ -38,7 +38,7 @@ class Scheduler:
                 continue
             self.wake.clear()
             if not self.lone:
-                self.executor.measure()
+                self.executor.pace.measure(now())
             claim = await self.session.attempt(lambda batch=wanted: self.claim(batch))  # type: ignore[misc]
             if not claim.registered:
                 raise Rescued

@@ -7,6 +7,7 @@ claim was lost) is released.
 """
 
 import asyncio
+import contextlib
 import os
 import platform
 from collections.abc import Awaitable, Callable
@@ -16,6 +17,7 @@ import psycopg
 
 from .. import __version__, database, queue
 from ..child import Assignment
+from ..maintenance import DAYS_AHEAD
 from ..observability import logs, telemetry
 from ..queue import Connection, Held
 
@@ -26,6 +28,7 @@ RECONNECT_SECONDS_MAX = 3.0
 STATEMENT_TIMEOUT = "30s"
 
 # The planner must guess how many rows a claim's LIMIT wants, and then sorts the whole queue: 12 ms instead of 1.
+# And what it plans while the table is empty a session keeps when it is full: so only index scans, whatever it guesses.
 HOT = {
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
@@ -88,8 +91,14 @@ class Session:
             generation = self.generation
             try:
                 return await statement()
-            except psycopg.OperationalError as error:
-                log.warning("the database did not answer; trying again", error=str(error).strip())
+            except psycopg.DataError:
+                raise  # what was sent is at fault, and will be the next time too
+            except psycopg.errors.CheckViolation as error:
+                log.error("the history has no partition for today; making it", error=str(error).strip())
+                with contextlib.suppress(psycopg.Error):
+                    await queue.add_days(self.records, DAYS_AHEAD)
+            except psycopg.Error as error:
+                log.warning("the database did not do it; trying again", error=str(error).strip())
             if self.claims.closed or self.records.closed or self.claims.broken or self.records.broken:
                 await self.renew(generation)
             else:

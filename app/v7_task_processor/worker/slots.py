@@ -48,6 +48,7 @@ class NodeMap:
         self.memory = mmap.mmap(fd, 0)
         self.view = memoryview(self.memory).cast("q")
         self.sections, self.slots = self.view[1], self.view[2]
+        self.known: dict[int, Section] = {}
 
     @classmethod
     def create(cls, path: Path, sections: int, slots: int) -> "NodeMap":
@@ -77,6 +78,8 @@ class NodeMap:
         return None
 
     def close(self) -> None:
+        for section in self.known.values():
+            section.view.release()
         self.view.release()
         self.memory.close()
         os.close(self.fd)
@@ -90,7 +93,9 @@ class NodeMap:
         return now() - self.view[3] / 1e9
 
     def section(self, index: int) -> "Section":
-        return Section(self, index)
+        if index not in self.known:
+            self.known[index] = Section(self, index)
+        return self.known[index]
 
 
 class Section:

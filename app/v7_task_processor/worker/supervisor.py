@@ -23,6 +23,7 @@ from . import rescue
 from .children import Child
 from .node import BEAT_SECONDS, Member, node_map, nodes_folder
 from .predecessors import rescue_predecessors
+from .session import HOT
 
 Answer = TypeVar("Answer")
 log = logs.get(__name__)
@@ -93,9 +94,9 @@ class Supervisor:
         self.lone = [Child("lone worker", count + section) for section in range(count)]
         self.apis = [Child("api") for _ in range(settings.api_processes if listener else 0)]
         self.served = Served(False, [], [], {}, settings.max_retries)
-        self.link, self.lock = Link(url), asyncio.Lock()
-        self.suspects_link, self.chores_link = Link(url), Link(url)
-        self.lone_lives: set[asyncio.Task[int]] = set()
+        self.link, self.lock = Link(url, HOT), asyncio.Lock()
+        self.suspects_link, self.chores_link = Link(url, HOT), Link(url, HOT)
+        self.lone_lives: dict[Child, asyncio.Task[int]] = {}
         self.failure = ""
         self.buried = asyncio.Event()
         """Set when a dead worker's jobs went where they belong: there may be suspects now."""
@@ -130,7 +131,12 @@ class Supervisor:
         return 0
 
     def signalled(self) -> None:
-        (self.stop_now if self.stop.is_set() else self.stop).set()
+        if self.stop.is_set():
+            log.warning("ending at once; what runs goes back into the queue")
+            self.stop_now.set()
+        else:
+            log.info("draining: what runs has its time to end", seconds=self.settings.shutdown_seconds)
+            self.stop.set()
 
     async def chores_before_start(self) -> None:
         connection = await self.link.get()
@@ -200,7 +206,8 @@ class Supervisor:
         """Give what a dead worker held to where it belongs, and make its section ready for the next."""
         asked = self.stop.is_set()
         error = rescue.ended_by(code)
-        if not asked and (code != 0 or child.role != "lone worker"):
+        idle = child.role == "lone worker" and code == 0
+        if child.ready and not asked and not idle:
             telemetry.publish("worker.crashed", role=child.role, pid=child.pid, error=error)
         if child.role == "api":
             return
@@ -239,13 +246,12 @@ class Supervisor:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.buried.wait(), SUSPECTS_SECONDS)
         self.buried.clear()
-        idle = next((child for child in self.lone if not child.alive), None)
+        idle = next((child for child in self.lone if child not in self.lone_lives), None)
         if idle is None or self.stop.is_set():
             return
         if await queue.suspects_wait(await self.suspects_link.get(), self.served):
-            task = asyncio.create_task(self.live(idle))
-            self.lone_lives.add(task)
-            task.add_done_callback(self.lone_lives.discard)
+            self.lone_lives[idle] = asyncio.create_task(self.live(idle))
+            self.lone_lives[idle].add_done_callback(lambda _: self.lone_lives.pop(idle))
 
     async def end_stuck(self) -> None:
         """End processes with attempts that are past their limit and did not end when they were told to."""
@@ -272,7 +278,7 @@ class Supervisor:
         for keeper, child in zip(keepers, [*self.workers, *self.apis], strict=True):
             if not child.alive:
                 keeper.cancel()  # it waits for its next start
-        lives = asyncio.gather(*keepers, *self.lone_lives, return_exceptions=True)
+        lives = asyncio.gather(*keepers, *self.lone_lives.values(), return_exceptions=True)
         now = asyncio.ensure_future(self.stop_now.wait())
         ends: list[asyncio.Future[Any]] = [lives, now]
         await asyncio.wait(ends, timeout=self.settings.shutdown_seconds, return_when="FIRST_COMPLETED")
@@ -289,6 +295,5 @@ class Supervisor:
                 await self.member.leave()
         for link in (self.link, self.suspects_link, self.chores_link):
             await link.close()
-        self.map.close()
         if self.map_path is not None:
             self.map_path.unlink(missing_ok=True)
