@@ -15,7 +15,7 @@ run: .venv/run ## serve on port 4000, on an embedded Postgres kept in .v7/
 	@exec $(BIN)/v7 run
 
 test: .venv/dev ## run the tests (TESTS=path and PYTEST_ARGS=... narrow them)
-	@$(BIN)/pytest $(PYTEST_ARGS) $(TESTS)
+	@$(BIN)/pytest -n 4 --dist worksteal $(PYTEST_ARGS) $(TESTS)
 
 check: .venv/dev ## lint, types, import directions, schema drift
 	@$(BIN)/ruff check .

@@ -65,9 +65,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def folder(made: Path, tmp_path: Path) -> Path:
-    """A data folder whose server was stopped in order."""
-    return shutil.copytree(made, tmp_path / "v7")
+def folder(made: Path) -> Iterator[Path]:
+    """A data folder whose server was stopped in order; all tests share it, since copies take long."""
+    assert stopped(made)
+    yield made
+    if not stopped(made):
+        embedded.start(made).close()
 
 
 @pytest.fixture
@@ -77,6 +80,17 @@ def open_folder() -> Iterator[Path]:
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+        pytest.skip("only root outside of a container can mount a small disk")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
 
 
 @contextlib.contextmanager
@@ -90,6 +104,16 @@ def process(code: str, argument: object) -> Iterator[subprocess.Popen[str]]:
         finally:
             child.stdin.close()
             child.wait()
+
+
+@contextlib.contextmanager
+def stranger(command: list[str], **options: object) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that has nothing to do with the server; killed when the block ends."""
+    with subprocess.Popen(command, **options) as child:  # type: ignore[call-overload]
+        try:
+            yield child
+        finally:
+            child.kill()
 
 
 def first_line(child: subprocess.Popen[str]) -> str:
@@ -170,7 +194,7 @@ def test_the_programs_are_found() -> None:
 
 def test_a_killed_postmaster_comes_back_with_all_that_was_committed(folder: Path) -> None:
     with embedded.start(folder) as server, embedded.start(folder) as other:
-        execute(server.url, "create table kept as select 42 as answer")
+        execute(server.url, "drop table if exists kept; create table kept as select 42 as answer")
         os.kill(postmaster(folder), signal.SIGKILL)
         until(lambda: not server.alive())
         assert server.ensure()
@@ -221,7 +245,7 @@ def test_a_killed_owner_leaves_a_server_that_the_next_start_adopts(folder: Path)
 def test_everything_killed_at_once_comes_back_with_all_that_was_committed(folder: Path) -> None:
     with process(USER, folder) as owner:
         url = first_line(owner)
-        execute(url, "create table kept as select 42 as answer")
+        execute(url, "drop table if exists kept; create table kept as select 42 as answer")
         owner.kill()
         kill_all(url, folder)
     with embedded.start(folder) as server:
@@ -240,14 +264,13 @@ def test_a_dead_postmaster_that_nobody_reaps_is_no_obstacle(folder: Path) -> Non
 def test_a_stale_pid_file_does_not_cost_another_process_its_life(folder: Path) -> None:
     with embedded.start(folder, settings=FAST):
         lines = (folder / "postgres" / "postmaster.pid").read_text().splitlines()
-    with subprocess.Popen(["sleep", "1000"]) as stranger:
-        stale = "\n".join([str(stranger.pid), *lines[1:], ""])
+    with stranger(["sleep", "1000"]) as sleeper:
+        stale = "\n".join([str(sleeper.pid), *lines[1:], ""])
         (folder / "postgres" / "postmaster.pid").write_text(stale)
         with embedded.start(folder, settings=FAST) as server:
             assert server.alive()
-            assert postmaster(folder) != stranger.pid
-        assert stranger.poll() is None
-        stranger.kill()
+            assert postmaster(folder) != sleeper.pid
+        assert sleeper.poll() is None
 
 
 def test_a_torn_pid_file_is_no_obstacle(folder: Path) -> None:
@@ -279,10 +302,9 @@ def test_closing_twice_is_closing_once_and_nothing_revives_after(folder: Path) -
 
 def test_a_child_of_the_user_does_not_keep_the_server_running(folder: Path) -> None:
     server = embedded.start(folder, settings=FAST)
-    with subprocess.Popen(["sleep", "1000"], close_fds=False) as child:
+    with stranger(["sleep", "1000"], close_fds=False):
         server.close()
         assert stopped(folder)
-        child.kill()
 
 
 def test_two_first_starts_at_once_make_one_server(tmp_path: Path) -> None:
@@ -315,25 +337,33 @@ def processes_naming(path: Path) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("name", ["l" * 120, "with space", 'o\'brien "quoted" 100%', "über,größe:@#?&="])
-def test_any_path_will_do(made: Path, tmp_path: Path, name: str) -> None:
-    folder = shutil.copytree(made, tmp_path / name / "v7")
-    with embedded.start(folder, settings=FAST) as server:
+def test_any_path_will_do(folder: Path, tmp_path: Path, name: str) -> None:
+    with moved(folder, tmp_path / name) as there, embedded.start(there, settings=FAST) as server:
         assert execute(server.url, "select current_database()") == [("v7",)]
         sockets = Path(str(show(server.url, "unix_socket_directories")))
         assert stat.S_IMODE(sockets.stat().st_mode) == 0o700
-        with embedded.start(folder) as other:
+        with embedded.start(there) as other:
             assert other.url == server.url
     assert not sockets.exists()
 
 
-def test_a_socket_folder_that_is_open_to_others_is_refused(made: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(made, tmp_path / "with space" / "v7")
-    with embedded.start(folder, settings=FAST) as server:
-        sockets = Path(str(show(server.url, "unix_socket_directories")))
-    sockets.mkdir(mode=0o755)
-    with pytest.raises(ConfigurationError, match=r"is somebody else's, or open to others\. Remove it"):
-        embedded.start(folder, settings=FAST)
-    sockets.rmdir()
+@contextlib.contextmanager
+def moved(folder: Path, there: Path) -> Iterator[Path]:
+    folder.rename(there)
+    try:
+        yield there
+    finally:
+        there.rename(folder)
+
+
+def test_a_socket_folder_that_is_open_to_others_is_refused(folder: Path, tmp_path: Path) -> None:
+    with moved(folder, tmp_path / "with space") as there:
+        with embedded.start(there, settings=FAST) as server:
+            sockets = Path(str(show(server.url, "unix_socket_directories")))
+        sockets.mkdir(mode=0o755)
+        with pytest.raises(ConfigurationError, match=r"is somebody else's, or open to others\. Remove it"):
+            embedded.start(there, settings=FAST)
+        sockets.rmdir()
 
 
 def test_a_second_run_is_told_who_runs_and_what_to_do(tmp_path: Path) -> None:
@@ -375,14 +405,12 @@ def test_a_postgres_started_by_hand_is_left_alone(folder: Path, tmp_path: Path) 
     postgres, data = embedded.bin_dir() / "postgres", folder / "postgres"
     prefix = _unprivileged.prefix(postgres, folder, os.geteuid())
     assert prefix is not None
-    with (tmp_path / "log").open("wb") as log:
-        by_hand = [*prefix, postgres, "-D", data, "-k", tmp_path, "-c", "listen_addresses=", "-F"]
-        with subprocess.Popen(by_hand, stdout=log, stderr=log) as stranger:
-            until(lambda: not stopped(folder) and "ready" in (data / "postmaster.pid").read_text())
-            with pytest.raises(ConfigurationError, match=rf"did not start .* process {stranger.pid}\. Stop it first"):
-                embedded.start(folder)
-            assert stranger.poll() is None
-            stranger.send_signal(signal.SIGINT)
+    by_hand = [*prefix, str(postgres), "-D", str(data), "-k", str(tmp_path), "-c", "listen_addresses=", "-F"]
+    with (tmp_path / "log").open("wb") as log, stranger(by_hand, stdout=log, stderr=log) as other:
+        until(lambda: not stopped(folder) and "ready" in (data / "postmaster.pid").read_text())
+        with pytest.raises(ConfigurationError, match=rf"did not start .* process {other.pid}\. Stop it first"):
+            embedded.start(folder)
+        assert other.poll() is None
 
 
 def test_a_server_that_cannot_start_shows_the_end_of_its_log(folder: Path) -> None:
@@ -390,6 +418,19 @@ def test_a_server_that_cannot_start_shows_the_end_of_its_log(folder: Path) -> No
         embedded.start(folder, settings={"work_mem": "plenty"})
     with embedded.start(folder, settings=FAST) as server:
         assert server.alive()
+
+
+def test_a_full_disk_is_named_and_room_on_it_is_enough(small_disk: Path) -> None:
+    folder = small_disk / "v7"
+    embedded.start(folder, settings=FAST).close()
+    with (small_disk / "ballast").open("wb", buffering=0) as ballast, contextlib.suppress(OSError):
+        while True:
+            ballast.write(b"x" * 4096)
+    with pytest.raises(DatabaseUnavailable, match=r"Only 0 MB are free on its disk: make room\."):
+        embedded.start(folder, settings=FAST)
+    (small_disk / "ballast").unlink()
+    with embedded.start(folder, settings=FAST) as server:
+        assert execute(server.url, "select current_database()") == [("v7",)]
 
 
 def test_the_log_stays_short(folder: Path) -> None:

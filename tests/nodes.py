@@ -1,0 +1,206 @@
+"""Real nodes for the tests: `v7` processes with handlers of the test's own, and what they leave behind."""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+
+HANDLERS = """
+import asyncio, os, signal, time
+from v7_task_processor import Discard, Snooze, handler
+
+LOG = os.open({log!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+def note(what, job):
+    os.write(LOG, f"{{what}} {{job.id}} {{job.attempt}} {{os.getpid()}}\\n".encode())
+"""
+EVERYTHING = """
+@handler()
+async def handle(job):
+    note("start", job)
+    do = job.event_data.get("do") if isinstance(job.event_data, dict) else None
+    if do == "fail":
+        raise ValueError("as asked")
+    if do == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if do == "sleep":
+        await asyncio.sleep(job.event_data["seconds"])
+    if do == "block":
+        while True:
+            pass
+    note("end", job)
+"""
+V7 = [sys.executable, "-P", "-m", "v7_task_processor.cli"]
+PATIENCE_SECONDS = 60.0
+
+
+def wait_until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
+    """Poll until the condition holds; its value."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"waited {seconds:g} s in vain until {what}"
+        time.sleep(0.02)
+    return value
+
+
+class Node:
+    """One `v7` process with what it started, on a database, in a folder of its own."""
+
+    def __init__(self, folder: Path, url: str | None, handlers: str = EVERYTHING, **environment: object) -> None:
+        folder.mkdir(exist_ok=True)
+        self.folder, self.url = folder, url
+        self.log, self.output = folder / "handled.log", folder / "output.log"
+        self.log.touch()
+        (folder / "handlers.py").write_text(HANDLERS.format(log=str(self.log)) + handlers)
+        given = {"V7_HANDLERS": "handlers.py", "V7_DATA_DIR": ".v7", "PORT": 0, "V7_WORKER_PROCESSES": 1, **environment}
+        if url is not None:
+            given["DATABASE_URL"] = url
+        outside = {name: value for name, value in os.environ.items() if not name.startswith("V7_")}
+        self.environment = outside | {name: str(value) for name, value in given.items()}
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, command: str = "worker") -> "Node":
+        with self.output.open("ab") as output:
+            self.process = subprocess.Popen(
+                [*V7, command],
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        return self
+
+    @property
+    def running(self) -> subprocess.Popen[bytes]:
+        assert self.process is not None
+        return self.process
+
+    def said(self) -> str:
+        return self.output.read_text(errors="replace")
+
+    def address(self) -> tuple[str, int]:
+        """Where its API listens, when it does."""
+
+        def found() -> tuple[str, int] | None:
+            assert self.running.poll() is None, self.said()
+            for listening in psutil.Process(self.running.pid).net_connections("tcp"):
+                if listening.status == psutil.CONN_LISTEN:
+                    return listening.laddr.ip, listening.laddr.port
+            return None
+
+        address: tuple[str, int] = wait_until(found, "the API listens")
+        wait_until(lambda: get(address, "/readyz") == 200, "the API is ready")
+        return address
+
+    def tree(self) -> list[psutil.Process]:
+        """The process and all that came of it."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            top = psutil.Process(self.running.pid)
+            return [top, *top.children(recursive=True)]
+        return []
+
+    def workers(self) -> list[psutil.Process]:
+        found = []
+        for each in self.tree():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if "v7_task_processor.worker" in each.cmdline():
+                    found.append(each)
+        return found
+
+    def kill_tree(self, also: list[psutil.Process] | None = None) -> None:
+        """SIGKILL for all of it, the top last so that no one is adopted out of sight."""
+        everyone = [*self.tree(), *(also or [])]
+        for each in everyone:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.send_signal(signal.SIGSTOP)
+        for each in everyone:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
+        psutil.wait_procs(everyone, timeout=10)
+        self.running.wait(10)
+
+    def stop(self, seconds: float = 40) -> int:
+        """SIGTERM; its exit code."""
+        if self.running.poll() is None:
+            self.running.terminate()
+        return self.running.wait(seconds)
+
+    def starts(self) -> list[tuple[int, int, int]]:
+        """(job id, attempt, pid) of every start that its handlers noted, in order."""
+        return self.noted("start")
+
+    def noted(self, what: str) -> list[tuple[int, int, int]]:
+        lines = [line.split() for line in self.log.read_text().splitlines()]
+        return [(int(job), int(attempt), int(pid)) for kind, job, attempt, pid in lines if kind == what]
+
+
+@contextlib.contextmanager
+def node(
+    folder: Path, url: str | None, command: str = "worker", handlers: str = EVERYTHING, **environment: object
+) -> Iterator[Node]:
+    """A node that is gone afterwards, whatever happened."""
+    made = Node(folder, url, handlers, **environment).start(command)
+    try:
+        yield made
+    finally:
+        made.kill_tree()
+
+
+def enqueue(url: str, event_data: object, *, count: int = 1, priority: int = 0, event_type_id: int = 1) -> list[int]:
+    """Add events by SQL, in one transaction; their ids."""
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(
+            "select v7.enqueue(%s, 1, %s, %s::json) from generate_series(1, %s)",
+            [event_type_id, priority, json.dumps(event_data), count],
+        )
+        return [row[0] for row in rows]
+
+
+def jobs(url: str, columns: str = "id, status, retry_count") -> list[tuple[Any, ...]]:
+    with psycopg.connect(url) as connection:
+        return connection.execute(f"select {columns} from v7.all_jobs order by id").fetchall()
+
+
+def wait_for_end(url: str, seconds: float = PATIENCE_SECONDS) -> None:
+    """Until no job is scheduled, queued or running."""
+
+    def none_left() -> bool:
+        with psycopg.connect(url) as connection:
+            row = connection.execute("select count(*) from v7.jobs where status <> 'dead'").fetchone()
+            return row == (0,)
+
+    wait_until(none_left, "every job has ended", seconds)
+
+
+def post(address: tuple[str, int], body: object, **headers: str) -> tuple[int, str]:
+    connection = http.client.HTTPConnection(*address, timeout=20)
+    try:
+        connection.request("POST", "/api/event/v1", json.dumps(body), {"Content-Type": "application/json", **headers})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def get(address: tuple[str, int], path: str) -> int:
+    connection = http.client.HTTPConnection(*address, timeout=5)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
+    except OSError:
+        return 0
+    finally:
+        connection.close()

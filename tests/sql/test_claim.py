@@ -1,0 +1,132 @@
+"""sql/claim.sql and claim_suspect.sql: the best queued jobs, for a registered worker."""
+
+import pytest
+
+from v7_task_processor import database, queue
+from v7_task_processor.queue import BEGINNING, FIRST, LAST, Connection, Served
+
+from ..support import EVERYTHING, add, event, one, rows, take, take_one, worker
+
+NOTHING = Served(False, [], [], {}, 5)
+
+
+async def test_a_claim_takes_the_best_first_and_the_earliest_of_equals(connection: Connection) -> None:
+    priorities = [5, LAST, -1, 5, FIRST, 0, -1, FIRST]
+    ids = await queue.enqueue(connection, [event(priority) for priority in priorities])
+    expected = [job_id for _, job_id in sorted(zip(priorities, ids, strict=True))]
+    worker_id = await worker(connection)
+    assert [job.id for job in await take(connection, worker_id, 3)] == expected[:3]
+    assert [job.id for job in await take(connection, worker_id, 100)] == expected[3:]
+    assert await take(connection, worker_id) == []
+
+
+async def test_what_is_taken_runs_under_its_worker(connection: Connection) -> None:
+    (job_id,) = await add(connection)
+    worker_id = await worker(connection)
+    job = await take_one(connection, worker_id)
+    columns = "status, worker_id, attempt, claimed_at >= created_at, retry_count, position"
+    position = (await one(connection, "position", job_id))[0]
+    assert await one(connection, columns, job_id) == ("running", worker_id, 1, True, 0, position)
+    await queue.release(connection, worker_id, [(job_id, 1)])
+    assert (await take_one(connection, worker_id)).attempt == 2
+
+
+async def test_a_handler_is_given_the_event_to_the_letter(connection: Connection) -> None:
+    text = '{"a": "\\u0000\\ud800", "b": 123456789012345678901234567890, "c": 1E5, "c": -0.0, "ж": "语"}'
+    sent = event(-3, 8, user_id=-9, event_data=text, correlation_id="c-1")
+    (job_id,) = await queue.enqueue(connection, [sent])
+    job = await take_one(connection, await worker(connection))
+    created_at = (await one(connection, "created_at", job_id))[0]
+    assert (job.id, job.attempt, job.event_type_id, job.user_id, job.priority) == (job_id, 1, 8, -9, -3)
+    assert (job.event_json, job.retry_count, job.max_retries, job.correlation_id) == (text, 0, 5, "c-1")
+    assert job.created_at == created_at
+
+
+async def test_a_worker_that_is_not_registered_takes_nothing_and_is_told(connection: Connection) -> None:
+    await add(connection)
+    worker_id = await worker(connection)
+    await queue.unregister(connection, [worker_id])
+    for claim in (
+        await queue.claim(connection, worker_id, 10, BEGINNING, EVERYTHING),
+        await queue.claim_suspect(connection, worker_id, EVERYTHING),
+    ):
+        assert (claim.registered, claim.jobs) == (False, [])
+    assert await rows(connection, "select status, attempt from v7.jobs") == [("queued", 0)]
+
+
+async def test_the_answer_tells_where_the_sequence_stands(connection: Connection) -> None:
+    await add(connection, 3)
+    claim = await queue.claim(connection, await worker(connection), 2, BEGINNING, EVERYTHING)
+    positions = [position for (position,) in await rows(connection, "select position from v7.jobs order by 1")]
+    assert (claim.registered, claim.positions, claim.last_position) == (True, positions[:2], positions[2])
+
+
+async def test_rows_that_others_hold_are_passed_over(connection: Connection, database_url: str) -> None:
+    ids = await add(connection, 4)
+    worker_id = await worker(connection)
+    async with await database.connect(database_url) as other:
+        await other.execute("begin")
+        await take(other, worker_id, 2)
+        assert [job.id for job in await take(connection, worker_id)] == ids[2:]
+        await other.execute("rollback")
+    assert [job.id for job in await take(connection, worker_id)] == ids[:2]
+
+
+@pytest.mark.parametrize(
+    ("state", "served", "taken"),
+    [
+        ("user_id = 1", EVERYTHING, True),
+        ("user_id = 1", EVERYTHING._replace(closed_types=[1, 3]), False),
+        ("user_id = 1", EVERYTHING._replace(closed_types=[2]), True),
+        ("user_id = 1", NOTHING, False),
+        ("user_id = 1", NOTHING._replace(open_types=[2, 3]), False),
+        ("user_id = 1", NOTHING._replace(open_types=[1, 2]), True),
+        ("user_id = 1", NOTHING._replace(open_types=[1, 2], closed_types=[1]), False),
+        ("suspect = true", EVERYTHING, False),
+        ("status = 'scheduled', run_at = now() - interval '1 hour'", EVERYTHING, False),
+        ("status = 'running', worker_id = 1", EVERYTHING, False),
+        ("status = 'dead', dead_at = now(), dead_reason = 'x'", EVERYTHING, False),
+    ],
+)
+async def test_only_what_may_run_here_is_taken(connection: Connection, state: str, served: Served, taken: bool) -> None:
+    ids = await add(connection)
+    await connection.execute(f"update v7.jobs set {state}".encode())
+    found = await take(connection, await worker(connection), served=served)
+    assert [job.id for job in found] == (ids if taken else [])
+
+
+async def test_a_suspect_is_taken_alone_and_by_nobody_else(connection: Connection) -> None:
+    innocent, *suspects = await add(connection, 4)
+    await connection.execute("update v7.jobs set suspect = true where id <> %s", [innocent])
+    await connection.execute("update v7.jobs set priority = -1 where id = %s", [suspects[2]])
+    worker_id = await worker(connection)
+    assert (await queue.claim_suspect(connection, worker_id, EVERYTHING._replace(closed_types=[1]))).jobs == []
+    assert (await queue.claim_suspect(connection, worker_id, NOTHING)).jobs == []
+    for expected in (suspects[2], suspects[0], suspects[1]):
+        claim = await queue.claim_suspect(connection, worker_id, EVERYTHING)
+        assert [(job.id, job.attempt) for job in claim.jobs] == [(expected, 1)]
+        assert claim.registered
+    assert (await queue.claim_suspect(connection, worker_id, EVERYTHING)).jobs == []
+    assert await one(connection, "status", innocent) == ("queued",)
+
+
+@pytest.mark.parametrize("suspect", [False, True])
+@pytest.mark.parametrize(
+    ("senders", "event_type_id", "expected"), [(None, 1, 7), (None, 2, 0), (None, 3, 5), (9, 1, 9), (0, 1, 0)]
+)
+async def test_the_senders_limit_of_failures_holds_then_the_handlers_then_the_default(
+    connection: Connection, suspect: bool, senders: int | None, event_type_id: int, expected: int
+) -> None:
+    (job_id,) = await add(connection, event_type_id=event_type_id)
+    await connection.execute("update v7.jobs set max_retries = %s, suspect = %s", [senders, suspect])
+    served = EVERYTHING._replace(type_limits={1: 7, 2: 0})
+    worker_id = await worker(connection)
+    if suspect:
+        (job,) = (await queue.claim_suspect(connection, worker_id, served)).jobs
+    else:
+        job = await take_one(connection, worker_id, served)
+    assert job.max_retries == expected
+    assert await one(connection, "max_retries", job_id) == (expected,)
+    await queue.release(connection, worker_id, [(job.id, job.attempt)])
+    await connection.execute("update v7.jobs set suspect = false")
+    assert (await take_one(connection, worker_id, served._replace(type_limits={1: 1, 2: 1}))).max_retries == expected

@@ -1,0 +1,88 @@
+"""Jobs, workers and their rows, for the tests of statements and of a worker's parts."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+
+from v7_task_processor import queue
+from v7_task_processor.job import Job
+from v7_task_processor.queue import BEGINNING, Connection, Enqueued, Served
+
+from .conftest import fresh
+
+EVERYTHING = Served(True, [], [], {}, 5)
+"""What a worker with a catch-all handler serves."""
+TABLES = ("jobs", "finished_jobs", "failures", "event_types", "workers", "idempotency_keys")
+
+
+def shared_database(server_url: str, template: str) -> Iterator[str]:
+    """A database that many tests use one after the other: to make one takes longer than most of them."""
+    yield from fresh(server_url, template)
+
+
+def emptied(url: str) -> str:
+    """The same database without rows."""
+    with psycopg.connect(url, autocommit=True, options="-c lock_timeout=10s") as connection:
+        for table in TABLES:
+            connection.execute(f"delete from v7.{table}")
+    return url
+
+
+def event(priority: int = 0, event_type_id: int = 1, **fields: Any) -> Enqueued:
+    given = {"user_id": 1, "event_data": "{}", "correlation_id": "c", **fields}
+    return Enqueued(event_type_id=event_type_id, priority=priority, **given)
+
+
+async def add(connection: Connection, count: int = 1, priority: int = 0, event_type_id: int = 1) -> list[int]:
+    return await queue.enqueue(connection, [event(priority, event_type_id)] * count)
+
+
+async def node(connection: Connection, token: str = "node") -> int:
+    return await entered(connection, None, token=token)
+
+
+async def worker(connection: Connection, node_id: int | None = None, pid: int = 1) -> int:
+    """A registered worker; of a node of its own where none is given."""
+    return await entered(connection, await node(connection) if node_id is None else node_id, pid=pid)
+
+
+async def entered(connection: Connection, node_id: int | None, pid: int = 1, token: str = "node") -> int:
+    given = {"name": f"host:{pid}", "version": "0", "concurrency": 1, "event_type_ids": None}
+    entered = await queue.register(connection, node_id=node_id, pid=pid, token=token, **given)  # type: ignore[arg-type]
+    assert entered is not None
+    return entered
+
+
+async def take(connection: Connection, worker_id: int, batch: int = 100, served: Served = EVERYTHING) -> list[Job]:
+    """Claim, looking everywhere."""
+    return (await queue.claim(connection, worker_id, batch, BEGINNING, served)).jobs
+
+
+async def take_one(connection: Connection, worker_id: int, served: Served = EVERYTHING) -> Job:
+    (job,) = await take(connection, worker_id, 1, served)
+    return job
+
+
+async def rows(connection: Connection, statement: str, *values: object) -> list[tuple[Any, ...]]:
+    cursor = await connection.execute(statement, values)  # type: ignore[call-overload]
+    return await cursor.fetchall()  # type: ignore[no-any-return]
+
+
+async def one(connection: Connection, columns: str, job_id: int) -> tuple[Any, ...]:
+    """Columns of a job, wherever it stands."""
+    (row,) = await rows(connection, f"select {columns} from v7.all_jobs where id = %s", job_id)
+    return row
+
+
+async def everything(connection: Connection) -> list[list[tuple[Any, ...]]]:
+    """All that a transition could change, to show that it did not."""
+    tables = ("jobs", "finished_jobs", "failures")
+    return [await rows(connection, f"select t::text from v7.{table} t order by id") for table in tables]
+
+
+async def until_waiting(observer: Connection, waiting: Connection) -> None:
+    """Until a connection waits for a lock of another."""
+    while await rows(observer, "select pg_blocking_pids(%s)", waiting.info.backend_pid) == [([],)]:
+        await asyncio.sleep(0.005)

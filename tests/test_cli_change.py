@@ -1,0 +1,182 @@
+"""The commands that change something: redrive, pause and resume, send."""
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import psycopg
+import pytest
+
+from v7_task_processor.cli import redrive, root
+
+from .command import answer, v7
+from .population import populate
+
+
+def dead(url: str) -> list[int]:
+    with psycopg.connect(url) as connection:
+        return [row[0] for row in connection.execute("select id from v7.jobs where status = 'dead' order by id")]
+
+
+def test_redrive_by_id(database_url: str) -> None:
+    populate(database_url)
+    with psycopg.connect(database_url, autocommit=True) as listening:
+        listening.execute("listen v7")
+        done = v7("dead", "redrive", "42", "--yes", url=database_url)
+        assert [note.payload for note in listening.notifies(timeout=5, stop_after=1)] == ["jobs"]
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1 dead letter queued again.\n", "")
+    assert dead(database_url) == [41]
+    with psycopg.connect(database_url) as connection:
+        row = connection.execute("select status, retry_count, dead_reason from v7.jobs where id = 42").fetchone()
+    assert row == ("queued", 0, None)
+
+
+def test_redrive_names_ids_that_are_not_dead(
+    database_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    populate(database_url)
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    assert root.run(["dead", "redrive", "42", "1", "999", "--yes"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == "1 dead letter queued again.\n"
+    assert captured.err == "v7: Not among the dead letters: 1, 999.\n"
+    assert root.run(["dead", "redrive", "42", "--yes", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out) == {"redriven": 0, "not_dead": [42]}
+
+
+def test_redrive_by_type_and_all(
+    database_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    populate(database_url)
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    assert root.run(["dead", "redrive", "--type", "5", "--yes"]) == 0
+    assert dead(database_url) == [41]
+    assert root.run(["dead", "redrive", "--all", "--yes"]) == 0
+    assert dead(database_url) == []
+    capsys.readouterr()
+    assert root.run(["dead", "redrive", "--all", "--yes"]) == 0
+    assert capsys.readouterr().out == "No dead letters.\n"
+
+
+def test_redrive_goes_by_batches(
+    database_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "insert into v7.jobs (event_type_id, user_id, priority, event_data, status, dead_at, dead_reason) "
+            "select 1, i, 0, '{}', 'dead', now() - interval '1 s' * (100 - i), 'x' from generate_series(1, 25) i"
+        )
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setattr(redrive, "BATCH", 10)
+    assert root.run(["dead", "redrive", "--all", "--yes", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"redriven": 25, "not_dead": []}
+    with psycopg.connect(database_url) as connection:
+        rows = connection.execute("select user_id from v7.jobs where status = 'queued' order by position").fetchall()
+    assert [row[0] for row in rows] == list(range(1, 26)), "in the order in which they died"
+
+
+def test_redrive_asks_where_somebody_is_there(
+    database_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    populate(database_url)
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("click.termui.visible_prompt_func", lambda _prompt: "n")
+    assert root.run(["dead", "redrive", "--all"]) == root.INTERRUPTED
+    assert "Queue 2 dead letters again?" in capsys.readouterr().err
+    assert dead(database_url) == [41, 42]
+    monkeypatch.setattr("click.termui.visible_prompt_func", lambda _prompt: "y")
+    assert root.run(["dead", "redrive", "--all"]) == 0
+    assert dead(database_url) == []
+
+
+def test_pause_and_resume(database_url: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as listening:
+        listening.execute("listen v7")
+        paused = answer("types", "pause", "-5", url=database_url)
+        assert [note.payload for note in listening.notifies(timeout=5, stop_after=1)] == ["types"]
+        (row,) = listening.execute("select paused_at, paused_by from v7.event_types where event_type_id = -5")
+    assert paused["event_type_id"] == -5
+    assert paused["paused_at"].startswith(row[0].date().isoformat())
+    assert row[1].startswith("v7 types pause by ")
+    assert "@" in row[1]
+    assert answer("types", "resume", "-5", url=database_url) == {"event_type_id": -5, "paused_at": None}
+    done = v7("types", "resume", "6", url=database_url)
+    assert done.returncode == 1
+    assert done.stderr == "v7: There is no event type 6: v7 types list shows those that there are.\n"
+
+
+class Answering(http.server.BaseHTTPRequestHandler):
+    """A server that notes what it is sent, and answers as told."""
+
+    protocol_version = "HTTP/1.1"
+    seen: ClassVar[list[tuple[str, dict[str, str], bytes]]] = []
+    answers: ClassVar[list[tuple[int, bytes]]] = []
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.seen.append((self.path, dict(self.headers), body))
+        status, answer = self.answers.pop(0) if self.answers else (200, b'{"id": 17}')
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_: Any) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    Answering.seen.clear()
+    Answering.answers.clear()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
+def test_send_keeps_the_event_to_the_letter(port: int) -> None:
+    event = '{"n": 1E5, "n": 12345678901234567890123, "s": "\\u0000 é"}'
+    done = v7(
+        "send", "--type", 5, "--user", -1, "--priority", 3, "--port", port, "-", stdin=event, V7_API_KEYS="key1,key2"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "17\n", "")
+    path, headers, body = Answering.seen[0]
+    assert path == "/api/event/v1"
+    assert headers["Authorization"] == "Bearer key1"
+    assert headers["Content-Type"] == "application/json"
+    assert event.encode() in body
+    assert json.loads(body) | {"event_data": None} == {
+        "user_id": -1,
+        "priority": 3,
+        "event_type_id": 5,
+        "event_data": None,
+    }
+
+
+def test_send_many_over_one_connection(port: int, capsys: pytest.CaptureFixture[str]) -> None:
+    Answering.answers += [(200, b'{"id": 1}'), (200, b'{"id": 2}')]
+    url = f"http://127.0.0.1:{port}"
+    arguments = ["send", "--type", "1", "--user", "1", "--url", url, "--idempotency-key", "k"]
+    assert root.run([*arguments, "--count", "2", "--json", "null"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"ids": [1, 2]}
+    assert [headers["Idempotency-Key"] for _, headers, _ in Answering.seen] == ["k", "k"]
+
+
+def test_send_says_what_the_server_said(port: int, capsys: pytest.CaptureFixture[str]) -> None:
+    Answering.answers += [(400, b"Failed to parse event: no\x1b[31m"), (500, b"")]
+    arguments = ["send", "--type", "1", "--user", "1", "--port", str(port), "null"]
+    assert root.run(arguments) == 1
+    assert capsys.readouterr().err == "v7: Failed to parse event: no\\x1b[31m (HTTP 400)\n"
+    assert root.run(arguments) == 1
+    assert capsys.readouterr().err == "v7: Internal Server Error (HTTP 500)\n"
+
+
+def test_send_where_nobody_listens(capsys: pytest.CaptureFixture[str]) -> None:
+    assert root.run(["send", "--type", "1", "--user", "1", "--port", "1", "null"]) == 1
+    assert "Is `v7 run` running there?" in capsys.readouterr().err

@@ -1,0 +1,158 @@
+"""Real processes, real signals: what becomes of jobs when things go wrong. Each test is named for its disaster."""
+
+import random
+from pathlib import Path
+
+import psycopg
+
+from .nodes import enqueue, jobs, node, wait_for_end, wait_until
+
+
+def enqueue_with_priorities(url: str, priorities: list[int]) -> list[int]:
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(
+            "select v7.enqueue(1, 1, p, '{}') from unnest(%s::bigint[]) with ordinality x(p, place) order by place",
+            [priorities],
+        )
+        return [row[0] for row in rows]
+
+
+def test_events_start_in_exactly_the_order_of_priority_and_arrival(database_url: str, tmp_path: Path) -> None:
+    chance = random.Random(7)
+    choices = [-(2**63), -5, 0, 0, 0, 1, 7, 2**63 - 1]
+    priorities = [chance.choice([*choices, chance.randint(-1000, 1000)]) for _ in range(2000)]
+    ids = enqueue_with_priorities(database_url, priorities)
+    with node(tmp_path / "node", database_url, V7_CONCURRENCY=1) as one:
+        wait_for_end(database_url)
+    expected = [job_id for _, job_id in sorted(zip(priorities, ids, strict=True))]
+    assert [job_id for job_id, _, _ in one.starts()] == expected
+
+
+def test_a_better_event_that_arrives_while_slow_ones_run_is_started_next(database_url: str, tmp_path: Path) -> None:
+    slow = enqueue(database_url, {"do": "sleep", "seconds": 0.5}, count=6, priority=5)
+    with node(tmp_path / "node", database_url, V7_CONCURRENCY=1) as one:
+        wait_until(lambda: len(one.starts()) == 2, "the second slow one runs")
+        better = enqueue(database_url, {}, priority=1)
+        wait_for_end(database_url)
+    assert [job_id for job_id, _, _ in one.starts()] == [*slow[:2], *better, *slow[2:]]
+
+
+def test_two_that_kill_their_process_among_a_thousand(database_url: str, tmp_path: Path) -> None:
+    """And a worker that is killed from outside in the middle. The killers alone are charged."""
+    before = enqueue(database_url, {"do": "sleep", "seconds": 0.005}, count=499)
+    killers = enqueue(database_url, {"do": "die"}) + enqueue(database_url, {"do": "die"})
+    after = enqueue(database_url, {"do": "sleep", "seconds": 0.005}, count=499)
+    with node(tmp_path / "node", database_url, V7_WORKER_PROCESSES=2, V7_MAX_RETRIES=3, V7_RETRY_SECONDS=0.05) as one:
+        wait_until(lambda: len(one.noted("end")) > 200, "it is in the middle")
+        one.workers()[0].kill()
+        wait_for_end(database_url)
+        assert one.stop() == 0
+    state = {job_id: (status, retry_count) for job_id, status, retry_count in jobs(database_url)}
+    assert {state[job_id] for job_id in killers} == {("dead", 3)}
+    assert {state[job_id] for job_id in before + after} == {("succeeded", 0)}
+    with psycopg.connect(database_url) as connection:
+        charged = connection.execute("select job_id, error_type, count(*) from v7.failures group by 1, 2 order by 1")
+        assert charged.fetchall() == [(job_id, "Crash", 3) for job_id in sorted(killers)]
+        assert connection.execute("select count(*) from v7.workers").fetchone() == (0,)
+
+
+def test_two_nodes_never_run_the_same_attempt(database_url: str, tmp_path: Path) -> None:
+    enqueue(database_url, {"do": "sleep", "seconds": 0.001}, count=3000)
+    with (
+        node(tmp_path / "a", database_url, V7_WORKER_PROCESSES=2) as a,
+        node(tmp_path / "b", database_url, V7_WORKER_PROCESSES=2) as b,
+    ):
+        wait_for_end(database_url)
+    starts = [(job_id, attempt) for job_id, attempt, _ in a.starts() + b.starts()]
+    assert len(starts) == len(set(starts)) == 3000
+    assert a.starts()
+    assert b.starts()
+
+
+def test_a_failure_is_retried_until_its_limit_and_then_dead(database_url: str, tmp_path: Path) -> None:
+    enqueue(database_url, {"do": "fail"})
+    with node(tmp_path / "node", database_url, V7_MAX_RETRIES=4, V7_RETRY_SECONDS=0.01) as one:
+        wait_for_end(database_url)
+    assert len(one.starts()) == 4
+    columns = "status, retry_count, max_retries, attempt, dead_reason, last_error"
+    assert jobs(database_url, columns) == [("dead", 4, 4, 4, "max_retries reached", "ValueError: as asked")]
+
+
+def test_a_drain_lets_end_what_ends_in_time_and_releases_the_rest_uncharged(database_url: str, tmp_path: Path) -> None:
+    quick = enqueue(database_url, {"do": "sleep", "seconds": 0.5})
+    stubborn = enqueue(database_url, {"do": "sleep", "seconds": 1000})
+    with node(tmp_path / "node", database_url, V7_SHUTDOWN_SECONDS=4) as one:
+        wait_until(lambda: len(one.starts()) == 2, "both run")
+        assert one.stop() == 0
+    assert jobs(database_url, "id, status, retry_count, worker_id") == [
+        (quick[0], "succeeded", 0, jobs(database_url, "worker_id")[0][0]),
+        (stubborn[0], "queued", 0, None),
+    ]
+
+
+def test_a_second_signal_ends_at_once_and_charges_nobody(database_url: str, tmp_path: Path) -> None:
+    enqueue(database_url, {"do": "sleep", "seconds": 1000}, count=3)
+    with node(tmp_path / "node", database_url, V7_SHUTDOWN_SECONDS=1000) as one:
+        wait_until(lambda: len(one.starts()) == 3, "all run")
+        one.running.terminate()
+        wait_until(lambda: "drain" in one.said(), "it drains")
+        one.running.terminate()
+        assert one.running.wait(20) == 0
+    assert [row[1:] for row in jobs(database_url)] == [("queued", 0)] * 3
+
+
+def test_a_handler_that_holds_the_loop_loses_its_process_and_is_charged_alone(
+    database_url: str, tmp_path: Path
+) -> None:
+    others = enqueue(database_url, {"do": "sleep", "seconds": 30}, count=3)
+    blocker = enqueue(database_url, {"do": "block"}, event_type_id=2)
+    handlers = "\n@handler(event_type_id=2, timeout_seconds=1)\nasync def block(job):\n    while True:\n        pass\n"
+    quick = handlers + "\n@handler()\nasync def rest(job):\n    note('start', job)\n    await asyncio.sleep(1)\n"
+    with node(tmp_path / "node", database_url, handlers=quick, V7_MAX_RETRIES=2, V7_RETRY_SECONDS=0):
+        wait_for_end(database_url)
+    state = {job_id: (status, retry_count) for job_id, status, retry_count in jobs(database_url)}
+    assert state[blocker[0]] == ("dead", 2)
+    assert {state[job_id] for job_id in others} == {("succeeded", 0)}
+
+
+def test_a_supervisor_that_is_killed_takes_its_workers_along_and_its_successor_goes_on(
+    database_url: str, tmp_path: Path
+) -> None:
+    enqueue(database_url, {"do": "sleep", "seconds": 0.5}, count=8)
+    with node(tmp_path / "node", database_url) as one:
+        wait_until(lambda: len(one.starts()) == 8, "all run")
+        workers = one.workers()
+        one.running.kill()
+        one.running.wait(10)
+        wait_until(lambda: not any(each.is_running() for each in workers), "its workers are gone", 5)
+        one.start()
+        wait_for_end(database_url, 30)
+    assert [row[1:] for row in jobs(database_url)] == [("succeeded", 0)] * 8
+
+
+def test_handlers_that_cannot_be_imported_are_an_error_at_start(database_url: str, tmp_path: Path) -> None:
+    with node(tmp_path / "node", database_url, handlers="\nraise ZeroDivisionError('of mine')\n") as one:
+        assert one.running.wait(30) == 78
+    assert "ZeroDivisionError: of mine" in one.said()
+    assert "V7_HANDLERS" in one.said()
+
+
+def test_a_worker_that_dies_at_every_start_is_started_ever_more_slowly(database_url: str, tmp_path: Path) -> None:
+    (job,) = enqueue(database_url, {})
+    with node(tmp_path / "node", database_url, handlers="\nos._exit(9)\n") as one:
+        wait_until(lambda: one.said().count("it ended before it was ready") >= 3, "it was started three times")
+        assert one.running.poll() is None
+        assert one.stop() == 0, one.said()
+    assert jobs(database_url) == [(job, "queued", 0)]
+
+
+def test_a_type_that_nobody_serves_stays_queued_and_holds_up_no_one(database_url: str, tmp_path: Path) -> None:
+    unserved = enqueue(database_url, {}, count=2000, priority=-1, event_type_id=9)
+    served = enqueue(database_url, {}, count=100, event_type_id=3)
+    only_three = "\n@handler(event_type_id=3)\nasync def three(job):\n    note('start', job)\n"
+    with node(tmp_path / "node", database_url, handlers=only_three) as one:
+        wait_until(lambda: len(one.starts()) == 100, "all of the served type ran")
+    assert {job_id for job_id, _, _ in one.starts()} == set(served)
+    with psycopg.connect(database_url) as connection:
+        left = connection.execute("select count(*), sum(attempt) from v7.jobs where status = 'queued'").fetchone()
+    assert left == (len(unserved), 0)
