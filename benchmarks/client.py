@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import cast
 
 import uvloop
 
@@ -13,8 +14,7 @@ class Connection(asyncio.Protocol):
         self.request, self.until, self.latencies, self.done = request, until, latencies, done
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's own are no subclasses of it
         self.send()
 
     def send(self) -> None:

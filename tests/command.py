@@ -4,16 +4,13 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 V7 = [sys.executable, "-P", "-m", "v7_task_processor.cli"]
 Done = subprocess.CompletedProcess[str]
 
 
-def v7(
-    *arguments: object, url: str | None = None, stdin: str = "", folder: Path | None = None, **environment: str
-) -> Done:
+def v7(*arguments: object, url: str | None = None, stdin: str = "", **environment: str) -> Done:
     """Run `v7 ARGUMENTS` to its end, on this database."""
     names = {"PYTHONUTF8": "1", "COLUMNS": "80", "TZ": "UTC", **environment}
     if url is not None:
@@ -21,7 +18,6 @@ def v7(
     return subprocess.run(
         [*V7, *map(str, arguments)],
         env=os.environ | names,
-        cwd=folder,
         input=stdin,
         capture_output=True,
         encoding="utf-8",

@@ -83,11 +83,17 @@ def test_redrive_asks_where_somebody_is_there(
     populate(database_url)
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
-    monkeypatch.setattr("click.termui.visible_prompt_func", lambda _prompt: "n")
+    asked: list[str] = []
+    answers = ["n", "y"]
+
+    def ask(prompt: str) -> str:
+        asked.append(prompt)
+        return answers.pop(0)
+
+    monkeypatch.setattr("click.termui.visible_prompt_func", ask)
     assert root.run(["dead", "redrive", "--all"]) == root.INTERRUPTED
-    assert "Queue 2 dead letters again?" in capsys.readouterr().err
     assert dead(database_url) == [41, 42]
-    monkeypatch.setattr("click.termui.visible_prompt_func", lambda _prompt: "y")
+    assert "Queue 2 dead letters again?" in asked[0] + capsys.readouterr().err
     assert root.run(["dead", "redrive", "--all"]) == 0
     assert dead(database_url) == []
 

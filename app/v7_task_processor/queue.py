@@ -371,16 +371,19 @@ async def register(
     event_type_ids: list[int] | None,
 ) -> int | None:
     """Enter a node, or a worker of a node. Its id; None: the node of this worker is not registered any more."""
-    rows = await _register(
-        connection,
-        node_id=node_id,
-        name=name,
-        pid=pid,
-        token=token,
-        version=version,
-        concurrency=concurrency,
-        event_type_ids=event_type_ids,
-    )
+    try:
+        rows = await _register(
+            connection,
+            node_id=node_id,
+            name=name,
+            pid=pid,
+            token=token,
+            version=version,
+            concurrency=concurrency,
+            event_type_ids=event_type_ids,
+        )
+    except psycopg.errors.ForeignKeyViolation:  # it was given up while this was on its way
+        return None
     return rows[0][0] if rows else None
 
 

@@ -4,7 +4,7 @@ import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 from dotenv import dotenv_values
@@ -13,6 +13,8 @@ from msgspec import Meta
 from .errors import ConfigurationError
 
 Text = Annotated[str, Meta(min_length=1)]
+Keys = Annotated[str, Meta(pattern=r"[^\s,]")]
+"""At least one: "," (two variables that were empty) must not mean that no key is asked for."""
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["console", "json"]
 
@@ -34,7 +36,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retention_days: Annotated[int, Meta(ge=0, le=3650)] = 7
     shutdown_seconds: Annotated[float, Meta(ge=0, le=3600)] = 25.0
     body_bytes_max: Annotated[int, Meta(ge=1024, le=64 * 2**20)] = 2**20
-    api_keys: Text | None = None
+    api_keys: Keys | None = None
     admin_token: Text | None = None
     log_level: LogLevel = "info"
     log_format: LogFormat = "console"
@@ -81,6 +83,8 @@ def refuse_unknown(names: Mapping[str, str], source: str) -> None:
 
 def checked(field: str, value: object) -> object:
     hint = get_type_hints(Settings, include_extras=True)[field]
+    if get_origin(hint) is Union:  # with None, which is no value that one could give: "null" is a text
+        hint = get_args(hint)[0]
     try:
         if isinstance(value, str):
             value = value.strip()
@@ -95,6 +99,8 @@ def checked(field: str, value: object) -> object:
 
 def wanted(hint: Any) -> str:
     """What a field takes, in words, from its type."""
+    if hint == Keys:
+        return "one key or more, separated by commas"
     if get_origin(hint) is Literal:
         return " or ".join(get_args(hint))
     kind, meta = get_args(hint) if get_origin(hint) is Annotated else (hint, Meta())

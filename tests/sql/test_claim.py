@@ -22,10 +22,10 @@ async def test_a_claim_takes_the_best_first_and_the_earliest_of_equals(connectio
 
 async def test_what_is_taken_runs_under_its_worker(connection: Connection) -> None:
     (job_id,) = await add(connection)
+    (position,) = await one(connection, "position", job_id)
     worker_id = await worker(connection)
-    job = await take_one(connection, worker_id)
+    await take(connection, worker_id)
     columns = "status, worker_id, attempt, claimed_at >= created_at, retry_count, position"
-    position = (await one(connection, "position", job_id))[0]
     assert await one(connection, columns, job_id) == ("running", worker_id, 1, True, 0, position)
     await queue.release(connection, worker_id, [(job_id, 1)])
     assert (await take_one(connection, worker_id)).attempt == 2

@@ -131,7 +131,11 @@ def durability(server: Server) -> Iterator[Check]:
 
 def replication(connection: sa.Connection, names: str) -> Check:
     count = listing.synchronous_standbys(connection)
-    if not count:
+    if count is None:
+        return Check(
+            "standbys", "note", f"{names}: this user may not see whether one is connected", "Grant pg_monitor."
+        )
+    if count == 0:
         todo = "Bring one up, or set synchronous_standby_names to what there is."
         return Check("standbys", "fails", f"none of {names} is connected, so commits wait for ever", todo)
     return Check("standbys", "holds", f"{names}: {plural(count, 'standby', 'standbys')} connected")

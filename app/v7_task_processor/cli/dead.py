@@ -23,11 +23,11 @@ def dead() -> None:
 @dead.command(
     "list", epilog=examples("v7 dead list", "v7 dead list --type 5 --limit 100", "v7 dead list --json | jq .jobs[].id")
 )
-@settings_options(*DATABASE)
 @click.option("--type", "event_type_id", type=int, metavar="NUMBER", help="Only of this event type.")
 @click.option("--after", type=int, metavar="ID", help="Go on after this one.")
 @limit_option
 @json_option
+@settings_options(*DATABASE)
 def list_dead(settings: Settings, event_type_id: int | None, after: int | None, limit: int, as_json: bool) -> None:
     """Dead letters, the last that died first."""
     with reading(settings) as connection:
@@ -69,9 +69,9 @@ def list_dead(settings: Settings, event_type_id: int | None, after: int | None, 
 
 
 @dead.command(epilog=examples("v7 dead show 42", "v7 dead show 42 --json | jq .failures"))
-@settings_options(*DATABASE)
 @json_option
 @click.argument("job_id", type=int, metavar="ID")
+@settings_options(*DATABASE)
 def show(settings: Settings, as_json: bool, job_id: int) -> None:
     """One dead letter, with its event and all its failures."""
     with reading(settings) as connection:

@@ -12,8 +12,8 @@ MARKS = {"holds": ("✓", "green"), "note": ("!", "yellow"), "fails": ("✗", "r
 
 
 @click.command(epilog=examples("v7 doctor", "v7 doctor --json | jq '.checks[] | select(.state == \"fails\")'"))
-@settings_options(*DATABASE, "handlers")
 @json_option
+@settings_options(*DATABASE, "handlers")
 def doctor(settings: Settings, as_json: bool) -> int:
     """Look at each thing that must hold, and say what to do where it does not.
 

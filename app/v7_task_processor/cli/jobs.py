@@ -30,7 +30,6 @@ def jobs() -> None:
         "v7 jobs list --status dead --user 7 --limit 100 --json",
     ),
 )
-@settings_options(*DATABASE)
 @click.option("--status", type=click.Choice([*listing.LIVE, *listing.FINISHED]), help="Only these.")
 @click.option("--type", "event_type_id", type=int, metavar="NUMBER", help="Only of this event type.")
 @click.option("--user", "user_id", type=int, metavar="NUMBER", help="Only of this user.")
@@ -46,6 +45,7 @@ def jobs() -> None:
 @click.option("--after", type=int, metavar="ID", help="Go on after this job.")
 @limit_option
 @json_option
+@settings_options(*DATABASE)
 def list_jobs(
     settings: Settings,
     status: str | None,
@@ -116,9 +116,9 @@ def failed(job: JobRow) -> str:
 
 
 @jobs.command(epilog=examples("v7 jobs show 42", "v7 jobs show 42 --json | jq .event_data"))
-@settings_options(*DATABASE)
 @json_option
 @click.argument("job_id", type=int, metavar="ID")
+@settings_options(*DATABASE)
 def show(settings: Settings, as_json: bool, job_id: int) -> None:
     """One job, with its event and all its failures, finished or not."""
     with reading(settings) as connection:

@@ -10,8 +10,8 @@ from .place import opened
 
 
 @click.command(epilog=examples("v7 migrate", "DATABASE_URL=postgresql://me@db.example/events v7 migrate"))
-@settings_options(*DATABASE)
 @json_option
+@settings_options(*DATABASE)
 def migrate(settings: Settings, as_json: bool) -> None:
     """Make the database's schema, or bring it up to what this release needs.
 

@@ -29,7 +29,7 @@ WORK = ("handlers", "worker_processes", "concurrency")
 LOGS = ("log_level", "log_format")
 
 
-def settings_options(*fields: str) -> Callable[[Function], Callable[..., Any]]:
+def settings_options(*fields: str, **helps: str) -> Callable[[Function], Callable[..., Any]]:
     """Flags for these fields of Settings. The command gets the Settings they make as its first argument."""
 
     def decorate(function: Function) -> Callable[..., Any]:
@@ -40,6 +40,7 @@ def settings_options(*fields: str) -> Callable[[Function], Callable[..., Any]]:
 
         for field in reversed(fields):
             metavar, says = FLAGS[field]
+            says = helps.get(field, says)
             variable = next(name for name, each in configuration.ENVIRONMENT.items() if each == field)
             option = click.option(
                 f"--{field.replace('_', '-')}",

@@ -25,8 +25,8 @@ from .place import opened
         "v7 psql --csv -c 'select * from v7.throughput'",
     ),
 )
-@settings_options(*DATABASE)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[PSQL ARGUMENTS]...")
+@settings_options(*DATABASE)
 def psql(settings: Settings, arguments: tuple[str, ...]) -> int:
     """Open psql on the right database, the embedded one too. All else is passed on to it.
 

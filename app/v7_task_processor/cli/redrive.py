@@ -31,12 +31,12 @@ class Choice(NamedTuple):
 @click.command(
     epilog=examples("v7 dead redrive 42 43", "v7 dead redrive --type 5", "v7 dead redrive --all --yes --json")
 )
-@settings_options(*DATABASE)
 @click.option("--type", "event_type_id", type=int, metavar="NUMBER", help="All of this event type.")
 @click.option("--all", "everything", is_flag=True, help="All.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 @click.argument("ids", nargs=-1, type=int)
+@settings_options(*DATABASE)
 def redrive(
     settings: Settings,
     event_type_id: int | None,

@@ -26,7 +26,6 @@ ANSWER_BYTES_MAX = 65536
         "jq .order event.json | v7 send --type 6 --user 7 --url https://events.example -",
     )
 )
-@settings_options("host", "port")
 @click.option("--type", "event_type_id", type=int, required=True, metavar="NUMBER", help="The event's type.")
 @click.option("--user", "user_id", type=int, required=True, metavar="NUMBER", help="Whose event it is.")
 @click.option("--priority", type=int, default=0, show_default=True, metavar="NUMBER", help="The lower, the sooner.")
@@ -35,6 +34,7 @@ ANSWER_BYTES_MAX = 65536
 @click.option("--idempotency-key", metavar="TEXT", help="Makes it safe to send the same again.")
 @json_option
 @click.argument("event_data", metavar="JSON|-")
+@settings_options("host", "port", host="The server's host.", port="The server's port.")
 def send(
     settings: Settings,
     event_type_id: int,

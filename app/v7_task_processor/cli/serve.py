@@ -26,11 +26,13 @@ def ends_quietly(command: Command) -> Command:
 
     @functools.wraps(command)
     def ended(settings: Settings) -> int:
-        signal.signal(signal.SIGTERM, end)
+        before = signal.signal(signal.SIGTERM, end)
         try:
             return command(settings)
         except KeyboardInterrupt:
             return 0
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
     return ended
 

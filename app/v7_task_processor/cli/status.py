@@ -14,8 +14,8 @@ SHOWN_MAX = 8
 
 
 @click.command(epilog=examples("v7 status", "watch v7 status", "v7 status --json | jq .jobs.dead"))
-@settings_options(*DATABASE)
 @json_option
+@settings_options(*DATABASE)
 def status(settings: Settings, as_json: bool) -> None:
     """What waits, what runs, what died, how fast it goes, and who works.
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import getpass
+import os
 import platform
 
 import click
@@ -26,12 +27,12 @@ def types() -> None:
 @types.command(
     "list", epilog=examples("v7 types list", "v7 types list --json | jq '.event_types[] | select(.served | not)'")
 )
-@settings_options(*DATABASE)
 @click.option("--after", type=int, metavar="ID", help="Go on after this type.")
 @click.option(
     "--limit", type=click.IntRange(1, 1000), default=100, show_default=True, metavar="NUMBER", help="How many."
 )
 @json_option
+@settings_options(*DATABASE)
 def list_types(settings: Settings, after: int | None, limit: int, as_json: bool) -> None:
     """All types that were met, each with what stands where."""
     with reading(settings) as connection:
@@ -77,17 +78,24 @@ def remarks(rows: list[TypeRow], alive: bool) -> list[str]:
     if not alive:
         says.append("No node with workers is running, so nothing is handled now.")
     elif any(not row.served for row in rows):
-        says.append("unserved: no running node has a handler for it. Its jobs wait; none is lost or failed for it.")
+        says.append("unserved: no running node has a handler for it; its jobs wait, none is lost.")
     return says
 
 
+def user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # in a container a number may have no name
+        return f"user {os.getuid()}"
+
+
 @types.command(context_settings=NUMBER, epilog=examples("v7 types pause 5", "v7 types pause 5 --json"))
-@settings_options(*DATABASE)
 @json_option
 @click.argument("event_type_id", type=int, metavar="ID")
+@settings_options(*DATABASE)
 def pause(settings: Settings, as_json: bool, event_type_id: int) -> None:
     """Let a type's jobs wait, on all nodes, from now on. What runs is finished; new events still come in."""
-    paused_by = f"v7 types pause by {getpass.getuser()}@{platform.node()}"
+    paused_by = f"v7 types pause by {user()}@{platform.node()}"
 
     async def step(url: str) -> None:
         async with await database.connect(url) as connection:
@@ -102,9 +110,9 @@ def pause(settings: Settings, as_json: bool, event_type_id: int) -> None:
 
 
 @types.command(context_settings=NUMBER, epilog=examples("v7 types resume 5", "v7 types resume 5 --json"))
-@settings_options(*DATABASE)
 @json_option
 @click.argument("event_type_id", type=int, metavar="ID")
+@settings_options(*DATABASE)
 def resume(settings: Settings, as_json: bool, event_type_id: int) -> None:
     """Let a type's jobs run again, on all nodes."""
 

@@ -23,8 +23,8 @@ COLUMNS = [
 
 
 @click.command(epilog=examples("v7 workers", "v7 workers --json | jq '.nodes[] | select(.alive | not)'"))
-@settings_options(*DATABASE)
 @json_option
+@settings_options(*DATABASE)
 def workers(settings: Settings, as_json: bool) -> None:
     """Nodes, each with its last heartbeat and its workers.
 

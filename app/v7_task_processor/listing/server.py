@@ -61,8 +61,9 @@ def missing_days(connection: sa.Connection, days_ahead: int) -> list[dt.date]:
     return [day for day, exists in zip(days, found, strict=True) if not exists]
 
 
-def synchronous_standbys(connection: sa.Connection) -> int:
-    """How many standbys are connected that a commit may wait for."""
-    waited_for = sa.select(sa.func.count()).select_from(replication)
-    waited_for = waited_for.where(replication.c.sync_state.in_(["sync", "quorum"]))
-    return connection.scalars(waited_for).one()
+def synchronous_standbys(connection: sa.Connection) -> int | None:
+    """How many standbys are connected that a commit may wait for; None: this user may not see that."""
+    state = replication.c.sync_state
+    waited_for = sa.func.count().filter(state.in_(["sync", "quorum"]))
+    seen, hidden = connection.execute(sa.select(waited_for, sa.func.count().filter(state.is_(None)))).one()
+    return None if hidden and not seen else int(seen)

@@ -1,0 +1,175 @@
+"""Plans of the statements, as the sessions that run them get them.
+
+A session plans a statement once, on whatever table it finds, and keeps that plan: the one that is made on an empty
+table after a quiet night must be right for the hundred thousand jobs that come then. So each plan must reach `jobs`
+by the index that serves it, on every kind of table.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from v7_task_processor.queue import Statement
+from v7_task_processor.worker.session import CLAIMS, HOT
+
+from ..support import shared_database
+
+FILL = """
+insert into v7.jobs (event_type_id, user_id, priority, event_data, queued_at)
+    select n % 10, 1, n % 7, '{}', now() from generate_series(1, 20000) n;
+insert into v7.jobs (event_type_id, user_id, priority, event_data, status, dead_at, dead_reason)
+    select n % 10, 1, n % 7, '{}', 'dead', now(), 'x' from generate_series(1, 500) n;
+insert into v7.jobs (event_type_id, user_id, priority, event_data, status, run_at)
+    select n % 10, 1, n % 7, '{}', 'scheduled', now() from generate_series(1, 500) n;
+insert into v7.failures (job_id, attempt, event_type_id, error_type, message, worker_id, worker)
+    select n, 1, 1, 'E', 'm', 1, 'w' from generate_series(1, 500) n;
+"""
+TABLES = {
+    "never filled": "",
+    "empty since long": "vacuum analyze v7.jobs; vacuum analyze v7.failures",
+    "full": FILL + "analyze v7.jobs; analyze v7.failures",
+    "full by surprise": "vacuum analyze v7.jobs; " + FILL,
+    "just drained": FILL + "analyze v7.jobs; analyze v7.failures; delete from v7.jobs where status = 'queued'",
+    "drained": FILL + "delete from v7.jobs where status = 'queued'; analyze v7.jobs; analyze v7.failures",
+}
+"""How the table came to be as it is. Nothing runs when statistics are taken, as after a quiet night."""
+BATCH = 500
+VALUES: dict[str, Any] = {
+    "worker_id": 1,
+    "worker": "w",
+    "worker_ids": [1, 2],
+    "node_id": 1,
+    "batch": BATCH,
+    "ids": list(range(1, BATCH + 1)),
+    "attempts": [1] * BATCH,
+    "delays_seconds": [1.0] * BATCH,
+    "seconds": [1.0] * BATCH,
+    **{name: ["x"] * BATCH for name in ("error_types", "messages", "tracebacks", "dead_reasons")},
+    "suspects": [False] * BATCH,
+    "suspect": False,
+    "serves_all": True,
+    **{name: [] for name in ("open_types", "closed_types", "limited_types", "type_limits")},
+    "max_retries": 5,
+    "frontier_priority": 3,
+    "frontier_position": 1000,
+    "horizon": 1000,
+    "retention_days": 7,
+    "until": "2100-01-01",
+    "event_type_id": None,
+}
+LOOKED_UP = r"Index Scan using jobs_pkey on jobs\n\s+Index Cond: \(id = (given\.id|ANY \([^)]*\))\)"
+ORDERED = r"Limit\n\s+->  LockRows\n\s+->  Index Scan using {} on jobs"
+EXPECTED = {
+    "claim": [ORDERED.format("jobs_queue"), r"Index Scan using jobs_queue on jobs jobs_1\n\s+Index Cond: \(ROW\("],
+    "claim_suspect": [ORDERED.format("jobs_suspect")],
+    "complete": [LOOKED_UP],
+    "complete_unkept": [LOOKED_UP],
+    "fail": [LOOKED_UP, r"TID Cond: \(ending\.ctid = ctid\)"],
+    "snooze": [LOOKED_UP, r"TID Cond: \(own\.ctid = ctid\)"],
+    "release": [LOOKED_UP],
+    "held": [r"Index Scan using jobs_running on jobs\n\s+Index Cond: \(worker_id = ANY"],
+    "promote": [r"Index Scan using jobs_scheduled on jobs", r"TID Cond: \(due\.ctid = ctid\)"],
+    "next_due": [r"Limit\n\s+->  Index Only Scan using jobs_scheduled on jobs"],
+    "release_orphans": [r"Index Scan using jobs_running on jobs", r"TID Cond: \(ctid = ANY"],
+    "discover_event_types": [r"Limit\n\s+->  Index Only Scan using jobs_queue_by_type on jobs"],
+    "suspects_wait": [r"Index Scan using jobs_suspect on jobs"],
+    "prune_failures": [r"Index Scan using failures_failed_at", r"using jobs_pkey on jobs\n\s+Index Cond: \(id ="],
+    "prune_idempotency_keys": [r"using idempotency_keys_created_at", r"TID Cond: \(ctid = ANY"],
+}
+"""What must stand in the plan of each statement that workers and supervisors run."""
+
+
+@pytest.fixture(scope="module")
+def plans_url(server_url: str, template: str) -> Iterator[str]:
+    yield from shared_database(server_url, template)
+
+
+@pytest.fixture(scope="module", params=TABLES)
+def filled(plans_url: str, request: pytest.FixtureRequest) -> str:
+    with psycopg.connect(plans_url, autocommit=True) as connection:
+        connection.execute("alter table v7.jobs set (autovacuum_enabled = false)")
+        connection.execute("truncate v7.jobs, v7.failures restart identity")
+        for statement in filter(str.strip, TABLES[request.param].split(";")):
+            connection.execute(statement.encode())
+    return plans_url
+
+
+def plan(url: str, name: str, session: dict[str, str], mode: str = "force_generic_plan", **values: Any) -> str:
+    statement = Statement(name)
+    given = [(VALUES | values)[each] for each in statement.names]
+    with psycopg.connect(url, cursor_factory=psycopg.ClientCursor) as connection:
+        for setting, value in {**session, "plan_cache_mode": mode}.items():
+            connection.execute("select set_config(%s, %s, false)", [setting, value])
+        connection.execute(f"prepare statement as {statement.text}".encode())
+        arguments = f"({','.join(['%s'] * len(given))})" if given else ""
+        lines = connection.execute(f"explain (costs off) execute statement{arguments}".encode(), given or None)
+        return "\n".join(line for (line,) in lines)
+
+
+def assert_good(found: str, expected: list[str]) -> None:
+    for pattern in expected:
+        assert re.search(pattern, found), f"no {pattern!r} in:\n{found}"
+    for vice in (r"Seq Scan on (jobs|failures|idempotency_keys)\b", r"Join Filter: .*\bid = ", r"Bitmap", r"Hash Join"):
+        assert not re.search(vice, found), f"{vice!r} in:\n{found}"
+
+
+@pytest.mark.parametrize("mode", ["force_generic_plan", "force_custom_plan"])
+@pytest.mark.parametrize("name", EXPECTED)
+def test_every_table_is_served_by_the_index_that_was_made_for_it(filled: str, name: str, mode: str) -> None:
+    assert_good(plan(filled, name, CLAIMS if name.startswith("claim") else HOT, mode), EXPECTED[name])
+
+
+@pytest.mark.parametrize("name", ["complete", "complete_unkept", "fail", "snooze", "release"])
+def test_completions_never_go_by_the_index_of_what_runs(filled: str, name: str) -> None:
+    for session in (HOT, {}):
+        for mode in ("force_generic_plan", "force_custom_plan"):
+            assert "jobs_running" not in plan(filled, name, session, mode)
+
+
+def test_a_claim_sorts_nothing_but_its_answer(filled: str) -> None:
+    found = plan(filled, "claim", CLAIMS)
+    assert found.count("Sort") == 2  # the node and its key
+    assert found.startswith("Sort\n")
+
+
+@pytest.mark.parametrize("mode", ["force_generic_plan", "force_custom_plan"])
+def test_dead_letters_are_found_by_their_index_or_by_id(plans_url: str, mode: str) -> None:
+    """Redriving runs in a session without settings, of a person, on a table that has dead letters."""
+    with psycopg.connect(plans_url, autocommit=True) as connection:
+        connection.execute("truncate v7.jobs")
+        for statement in filter(str.strip, TABLES["full"].split(";")):
+            connection.execute(statement.encode())
+    assert_good(plan(plans_url, "redrive", {}, mode, ids=None), [r"Index Scan using jobs_dead on jobs"])
+    if mode == "force_custom_plan":
+        named = plan(plans_url, "redrive", {}, mode, ids=[1, 2])
+        assert re.search(r"(Index Scan using jobs_pkey|Index Scan using jobs_dead) on jobs", named), named
+
+
+def test_a_plan_made_on_an_empty_table_is_still_right_when_it_is_full(plans_url: str) -> None:
+    """One session, as a worker's: it plans before the events come, and runs the same plans after."""
+    with (
+        psycopg.connect(plans_url, autocommit=True) as loader,
+        psycopg.connect(plans_url, autocommit=True, cursor_factory=psycopg.ClientCursor) as connection,
+    ):
+        loader.execute("truncate v7.jobs restart identity")
+        loader.execute("vacuum analyze v7.jobs")
+        for setting, value in HOT.items():
+            connection.execute("select set_config(%s, %s, false)", [setting, value])
+        names = ["complete", "fail", "snooze", "release", "promote"]
+        arguments = {}
+        for name in names:
+            statement = Statement(name)
+            arguments[name] = [VALUES[each] for each in statement.names]
+            connection.execute(f"prepare {name} as {statement.text}".encode())
+        calls = {name: f"execute {name}({','.join(['%s'] * len(arguments[name]))})".encode() for name in names}
+        for name in names:
+            connection.execute(calls[name], arguments[name])
+        for statement in filter(str.strip, FILL.split(";")):
+            loader.execute(statement.encode())
+        for name in names:
+            lines = connection.execute(b"explain (analyze, timing off) " + calls[name], arguments[name])
+            read_in_vain = [int(each) for (line,) in lines for each in re.findall(r"Rows Removed.*: (\d+)", line)]
+            assert max(read_in_vain, default=0) <= BATCH, name  # not the 20,000 that wait

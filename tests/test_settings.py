@@ -1,0 +1,144 @@
+"""Where each setting comes from, and what is said of a bad one."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from v7_task_processor import settings
+from v7_task_processor.errors import ConfigurationError
+from v7_task_processor.settings import ENVIRONMENT, Settings, load
+
+PASSWORD_IN_A_LOCAL = """
+import logging
+from v7_task_processor.observability import logs
+from v7_task_processor.settings import Settings
+
+settings = Settings(database_url="postgresql://ann:hunter2@host/db", api_keys="hunter2", log_format={0!r})
+logs.configure(settings)
+
+def fail():
+    url, mine = settings.database_url, settings
+    raise ValueError("of mine")
+
+try:
+    fail()
+except ValueError:
+    logs.get("test").exception("ours failed")
+    logging.getLogger("theirs").exception("theirs failed")
+"""
+
+
+def refusal(**environment: str) -> str:
+    with pytest.raises(ConfigurationError) as refused:
+        load(environment=environment)
+    return str(refused.value)
+
+
+def test_flag_over_environment_over_env_file_over_default() -> None:
+    Path(".env").write_text("V7_CONCURRENCY=3\nPORT=3\nHOST=file\nV7_MAX_RETRIES=3\n")
+    environment = {"V7_CONCURRENCY": "2", "PORT": "2", "V7_RETENTION_DAYS": "2"}
+    found = load({"concurrency": 1, "log_level": None, "host": None}, environment)
+    assert (found.concurrency, found.port, found.host, found.max_retries) == (1, 2, "file", 3)
+    assert (found.retention_days, found.log_level) == (2, "info")
+
+
+def test_the_defaults_are_those_that_are_documented() -> None:
+    found = load(environment={})
+    assert (found.host, found.port, found.data_dir, found.api_processes) == ("127.0.0.1", 4000, ".v7", 1)
+    assert (found.concurrency, found.max_retries, found.retry_seconds, found.timeout_seconds) == (16, 5, 1, 300)
+    assert (found.retention_days, found.shutdown_seconds, found.body_bytes_max) == (7, 25, 2**20)
+    assert (found.database_url, found.handlers, found.api_keys, found.admin_token) == (None, None, None, None)
+    assert found.worker_processes >= 1
+
+
+def test_every_field_has_its_variable() -> None:
+    assert sorted(ENVIRONMENT.values()) == sorted(Settings.__struct_fields__)
+    assert {"DATABASE_URL", "HOST", "PORT", "LOG_LEVEL", "LOG_FORMAT", "V7_HANDLERS"} <= ENVIRONMENT.keys()
+
+
+@pytest.mark.parametrize("name", ENVIRONMENT)
+def test_empty_means_not_set(name: str) -> None:
+    assert load(environment={name: ""}) == load(environment={})
+
+
+def test_spaces_around_a_value_do_not_count_and_case_of_words_neither() -> None:
+    assert load(environment={"PORT": " 5 ", "LOG_LEVEL": "Warning "}) == load({"port": 5, "log_level": "warning"}, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("V7_CONCURENCY", " Did you mean V7_CONCURRENCY?"),
+        ("V7_PORT", " Did you mean PORT?"),
+        ("V7_RETRIES_MAX", " Did you mean V7_MAX_RETRIES?"),
+        ("V7_ZZZ", ""),
+    ],
+)
+def test_an_unknown_setting_names_the_nearest(name: str, hint: str) -> None:
+    assert refusal(**{name: "1"}) == f"Unknown setting {name} in the environment.{hint}"
+    Path(".env").write_text(f"{name}=1\n")
+    assert refusal() == f"Unknown setting {name} in the .env.{hint}"
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "V7_ADMIN_TOKEN", "V7_API_KEYS", "V7_HANDLERS", "HOST"])
+def test_the_word_null_is_a_text_like_any_other(name: str) -> None:
+    assert getattr(load(environment={name: "null"}), ENVIRONMENT[name]) == "null"
+
+
+def test_what_is_not_ours_is_nobodys_business() -> None:
+    assert load(environment={"V8_CONCURRENCY": "1", "V7_TEST_DATABASE_URL": "x", "PATH": "/bin"}) == load({}, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("PORT", "70000", "a whole number from 0 to 65535"),
+        ("PORT", "http", "a whole number from 0 to 65535"),
+        ("V7_API_PROCESSES", "0", "a whole number from 1 to 64"),
+        ("V7_WORKER_PROCESSES", "-1", "a whole number from 1 to 256"),
+        ("V7_CONCURRENCY", "1.5", "a whole number from 1 to 1000"),
+        ("V7_MAX_RETRIES", "-1", "a whole number from 0 to 1000"),
+        ("V7_RETRY_SECONDS", "nan", "a number from 0 to 3600"),
+        ("V7_RETRY_SECONDS", "inf", "a number from 0 to 3600"),
+        ("V7_TIMEOUT_SECONDS", "0", "a number from more than 0 to 604800"),
+        ("V7_RETENTION_DAYS", "true", "a whole number from 0 to 3650"),
+        ("V7_SHUTDOWN_SECONDS", "1m", "a number from 0 to 3600"),
+        ("V7_BODY_BYTES_MAX", "1MiB", "a whole number from 1024 to 67108864"),
+        ("V7_HANDLERS", "", "a text that is not empty"),
+        ("LOG_LEVEL", "verbose", "debug or info or warning or error"),
+        ("LOG_FORMAT", "xml", "console or json"),
+    ],
+)
+def test_a_bad_value_is_told_with_what_would_be_right(name: str, value: str, wanted: str) -> None:
+    assert refusal(**{name: value or " "}) == f"{name} is {value!r}: it must be {wanted}."
+
+
+@pytest.mark.parametrize(("name", "value"), [("V7_API_KEYS", "\tx, "), ("V7_ADMIN_TOKEN", "x"), ("DATABASE_URL", "x")])
+def test_a_secret_is_never_shown(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise settings.msgspec.ValidationError(value)
+
+    monkeypatch.setattr(settings.msgspec, "convert", refuse)
+    assert refusal(**{name: value}).startswith(f"{name} is (hidden): it must be ")
+
+
+def test_a_list_of_keys_without_a_key_is_refused_rather_than_let_everybody_in() -> None:
+    assert refusal(V7_API_KEYS=" , ") == "V7_API_KEYS is (hidden): it must be one key or more, separated by commas."
+    assert load(environment={"V7_API_KEYS": "a, b ,,c"}).keys == ("a", "b", "c")
+    assert load(environment={}).keys == ()
+
+
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_a_traceback_in_the_log_shows_no_local_variables(log_format: str) -> None:
+    command = [sys.executable, "-c", PASSWORD_IN_A_LOCAL.format(log_format)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    assert said.count("ValueError: of mine") == 2
+    assert "hunter2" not in said
+
+
+def test_the_data_folder_is_absolute_and_may_begin_at_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert settings.data_path(Settings()) == tmp_path / ".v7"
+    assert settings.data_path(Settings(data_dir="~/x")) == tmp_path / "home" / "x"
