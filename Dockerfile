@@ -23,9 +23,9 @@ LABEL org.opencontainers.image.title="v7_task_processor" \
       org.opencontainers.image.description="An event processor on Postgres: durable, in priority order, nothing hidden." \
       org.opencontainers.image.licenses="MIT"
 # tini is process 1: it passes signals on, and reaps what handlers and a crashed Postgres leave behind.
-RUN apt-get update \
- && apt-get install --yes --no-install-recommends tini \
- && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/debconf/*-old /var/cache/ldconfig/aux-cache /var/log/* \
+RUN apt-get update -qq \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends tini \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/* \
  && useradd --uid 10001 --user-group --no-create-home --home-dir /var/lib/v7 --shell /usr/sbin/nologin v7 \
  && install --directory --owner v7 --group v7 --mode 0700 /var/lib/v7
 COPY --from=build /opt/v7 /opt/v7
@@ -42,6 +42,6 @@ USER v7
 VOLUME /var/lib/v7
 EXPOSE 4000
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["/opt/v7/bin/python", "-IS", "/opt/v7/healthy.py"]
+HEALTHCHECK --interval=10s --timeout=8s --start-period=60s --retries=3 CMD ["python", "-IS", "/opt/v7/healthy.py"]
 ENTRYPOINT ["tini", "-s", "--", "v7"]
 CMD ["run"]

@@ -1,11 +1,13 @@
 """Real processes, real signals: what becomes of jobs when things go wrong. Each test is named for its disaster."""
 
+import os
 import random
+import subprocess
 from pathlib import Path
 
 import psycopg
 
-from .nodes import enqueue, jobs, node, wait_for_end, wait_until
+from .nodes import V7, enqueue, jobs, node, wait_for_end, wait_until
 
 
 def enqueue_with_priorities(url: str, priorities: list[int]) -> list[int]:
@@ -156,3 +158,20 @@ def test_a_type_that_nobody_serves_stays_queued_and_holds_up_no_one(database_url
     with psycopg.connect(database_url) as connection:
         left = connection.execute("select count(*), sum(attempt) from v7.jobs where status = 'queued'").fetchone()
     assert left == (len(unserved), 0)
+
+
+def test_pausing_and_resuming_a_type_works_at_once_on_all_nodes(database_url: str, tmp_path: Path) -> None:
+    def v7(*arguments: str) -> None:
+        environment = {**os.environ, "DATABASE_URL": database_url}
+        subprocess.run([*V7, *arguments], env=environment, check=True, stdout=subprocess.DEVNULL, timeout=30)
+
+    with node(tmp_path / "a", database_url) as a, node(tmp_path / "b", database_url) as b:
+        wait_until(lambda: a.said() and b.said(), "both work")
+        v7("types", "pause", "5")
+        paused = enqueue(database_url, {}, count=200, priority=-1, event_type_id=5)
+        others = enqueue(database_url, {}, count=200)
+        wait_until(lambda: len(a.starts() + b.starts()) == 200, "the others ran")
+        assert {job_id for job_id, _, _ in a.starts() + b.starts()} == set(others)
+        v7("types", "resume", "5")
+        wait_for_end(database_url)
+    assert {job_id for job_id, _, _ in a.starts() + b.starts()} == {*others, *paused}

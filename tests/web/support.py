@@ -169,9 +169,12 @@ class Proxy:
     async def start(self) -> str:
         """The address of the database through it."""
         self.server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
-        port = self.server.sockets[0].getsockname()[1]
-        through = {"host": "127.0.0.1", "port": str(port), "sslmode": "disable", "gssencmode": "disable"}
+        self.port = self.server.sockets[0].getsockname()[1]
+        through = {"host": "127.0.0.1", "port": str(self.port), "sslmode": "disable", "gssencmode": "disable"}
         return make_conninfo("", **{**self.to, **through})
+
+    async def start_again(self) -> None:
+        self.server = await asyncio.start_server(self.serve, "127.0.0.1", self.port)
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         host, port = str(self.to.get("host", "localhost")), self.to.get("port", 5432)

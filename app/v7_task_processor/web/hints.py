@@ -49,21 +49,24 @@ class Hints:
 
     async def run(self) -> None:
         """Pass hints on, for ever."""
-        self.due.set()  # connects
         while True:
             await self.due.wait()
-            self.due.clear()
-            new, self.new = self.new, {}
-            try:
-                async with asyncio.timeout(ROUND_SECONDS_MAX):
-                    await self.round(list(new))
-                self.works = True
-            except (psycopg.Error, TimeoutError, OSError) as error:
-                await self.failed(error, new)
-            for tried in new.values():
-                if not tried.done():
-                    tried.set_result(None)
+            await self.once()
             await asyncio.sleep(WAKE_SECONDS if self.works else AGAIN_SECONDS)
+
+    async def once(self) -> None:
+        """One round. Whoever waits for a type is told when it is over, however it ended."""
+        self.due.clear()
+        new, self.new = self.new, {}
+        try:
+            async with asyncio.timeout(ROUND_SECONDS_MAX):
+                await self.round(list(new))
+            self.works = True
+        except (psycopg.Error, TimeoutError, OSError) as error:
+            await self.failed(error, new)
+        for tried in new.values():
+            if not tried.done():
+                tried.set_result(None)
 
     async def round(self, new: list[int]) -> None:
         connection = await self.link.get()

@@ -39,6 +39,7 @@ class Ingest:
         self.closed = False
         with contextlib.suppress(Exception):  # it is tried again, and logged, with the first event
             await self.committer.connected()
+        await self.hints.once()
         self.tasks = [asyncio.create_task(self.run()), asyncio.create_task(self.hints.run())]
 
     async def add(self, event: Enqueued) -> Outcome:

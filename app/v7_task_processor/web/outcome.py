@@ -42,7 +42,9 @@ def not_known(event: Enqueued) -> Failed:
 
 
 def conflict(event: Enqueued, job_id: int) -> Failed:
-    return Failed(409, f'The Idempotency-Key "{shown(event.key or "")}" was used for another event, whose id is {job_id}.')
+    return Failed(
+        409, f'The Idempotency-Key "{shown(event.key or "")}" was used for another event, whose id is {job_id}.'
+    )
 
 
 def refused(error: Exception) -> Failed:

@@ -1,0 +1,122 @@
+"""Connections, and the version of the schema."""
+
+import threading
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from v7_task_processor import database
+from v7_task_processor.database import SCHEMA_VERSION, Link
+from v7_task_processor.errors import ConfigurationError, DatabaseUnavailable
+
+NOWHERE = "postgresql://ann:hunter2@127.0.0.1:1/db"
+
+
+def version(url: str, number: str) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute("update v7.alembic_version set version_num = %s", [number])
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg", "postgresql+asyncpg"])
+def test_the_spellings_of_other_libraries_are_understood(scheme: str) -> None:
+    found = conninfo_to_dict(database.conninfo(f"{scheme}://ann:p%40ss@host:5433/db?sslmode=require"))
+    expected = {"user": "ann", "password": "p@ss", "host": "host", "port": "5433", "dbname": "db", "sslmode": "require"}
+    assert expected.items() <= found.items()
+
+
+def test_no_connection_waits_for_ever_unless_its_address_says_so() -> None:
+    found = conninfo_to_dict(database.conninfo("host=/tmp dbname=x connect_timeout=60", "mine"))
+    assert (found["connect_timeout"], found["application_name"]) == ("60", "mine")
+    found = conninfo_to_dict(database.conninfo("dbname=x application_name=theirs", "mine"))
+    assert (found["connect_timeout"], found["application_name"]) == ("3", "theirs")
+    assert found["tcp_user_timeout"] == "10000"
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysql://a:hunter2@b/c", "postgresql://h:port/db", "host=x hunter2"])
+def test_what_is_no_address_is_told_without_showing_it(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="must look like postgresql://") as refused:
+        database.conninfo(url)
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("call", [database.check, database.migrate])
+def test_a_database_that_is_away_is_told_without_the_password(call: object) -> None:
+    with pytest.raises(DatabaseUnavailable, match="^Cannot reach the database: .*Check DATABASE_URL") as told:
+        call(NOWHERE)  # type: ignore[operator]
+    assert "hunter2" not in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+async def test_a_session_has_the_settings_that_it_was_given(database_url: str) -> None:
+    async with await database.connect(database_url, {"statement_timeout": "7s", "jit": "off"}) as connection:
+        cursor = await connection.execute("select current_setting('statement_timeout'), current_setting('jit')")
+        assert await cursor.fetchone() == ("7s", "off")
+        assert connection.autocommit
+
+
+def test_migrating_tells_what_it_did_and_does_it_once(empty_database_url: str) -> None:
+    assert database.migrate(empty_database_url) == (None, SCHEMA_VERSION)
+    assert database.migrate(empty_database_url) == (SCHEMA_VERSION, SCHEMA_VERSION)
+    database.check(empty_database_url)
+
+
+def test_of_several_that_migrate_at_once_one_does_it(empty_database_url: str) -> None:
+    done: list[tuple[str | None, str]] = []
+    threads = [
+        threading.Thread(target=lambda: done.append(database.migrate(empty_database_url)), daemon=True)
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(done, key=str) == [(SCHEMA_VERSION, SCHEMA_VERSION)] * 2 + [(None, SCHEMA_VERSION)]
+
+
+def test_a_schema_that_does_not_fit_says_what_to_do(database_url: str, empty_database_url: str) -> None:
+    with pytest.raises(ConfigurationError, match="no schema v7 yet. Make it with: v7 migrate"):
+        database.check(empty_database_url)
+    version(database_url, "0001")
+    with pytest.raises(ConfigurationError, match="is version 0001, .*Bring it up to date with: v7 migrate"):
+        database.check(database_url)
+    version(database_url, "9999")
+    for call in (database.check, database.migrate):
+        with pytest.raises(ConfigurationError, match="is version 9999, newer than this release"):
+            call(database_url)
+
+
+def test_a_server_describes_itself(database_url: str) -> None:
+    found = database.describe(database_url, ["fsync", "no_such_setting"])
+    assert found.number // 10_000 >= 15
+    assert found.version.startswith(str(found.number // 10_000))
+    assert found.settings.keys() == {"fsync"}
+    with pytest.raises(DatabaseUnavailable):
+        database.describe(NOWHERE, [])
+
+
+async def test_a_link_keeps_its_connection_until_it_breaks(database_url: str) -> None:
+    link = Link(database_url, {"application_name": "linked"})
+    first = await link.get()
+    assert await link.get() is first
+    with psycopg.connect(database_url, autocommit=True) as other:
+        other.execute("select pg_terminate_backend(%s)", [first.info.backend_pid])
+    with pytest.raises(psycopg.OperationalError):
+        await first.execute("select 1")
+    second = await link.get()
+    assert second is not first
+    cursor = await second.execute("select current_setting('application_name')")
+    assert await cursor.fetchone() == ("linked",)
+    await link.close()
+    assert second.closed
+    await link.close()
+    third = await link.get()
+    assert not third.closed
+    await link.close()
+
+
+async def test_a_link_to_nowhere_raises_what_is_waited_for() -> None:
+    link = Link(NOWHERE)
+    with pytest.raises(psycopg.OperationalError):
+        await link.get()
+    await link.close()
