@@ -15,7 +15,7 @@ from .ready import Readiness
 from .receive import PATH, Receiver
 
 WELCOME = """\
-v7 task processor {version}: takes events in, and runs a Python function or calls a webhook for each.
+v7 task processor {version}: takes events in, and runs a Python function for each.
 
 Send one:
 

@@ -1,6 +1,7 @@
 """A worker process: `python -m v7_task_processor.worker FD`, started by a supervisor."""
 
 import asyncio
+import io
 import os
 import signal
 import sys
@@ -39,6 +40,8 @@ def main(fd: int) -> None:
     os.set_inheritable(assignment.map_fd, False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
     logs.configure(assignment.settings)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # what a handler prints is seen when it prints it
     # Handlers that use the same database find it in the same place, embedded or not.
     os.environ["DATABASE_URL"] = assignment.settings.database_url or ""
     try:

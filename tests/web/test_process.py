@@ -1,0 +1,118 @@
+"""API processes as a supervisor has them: they drain, and they never outlive it."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import threading
+
+import httpx
+import psycopg
+
+from v7_task_processor.child import Report
+
+from .support import PATH, body, process, rows
+
+LOCK = "lock table v7.jobs in access exclusive mode"
+WAITS = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+
+
+def test_it_reports_and_ends_by_itself(database_url: str) -> None:
+    with process(database_url) as api:
+        assert api.report == Report(ready=True)
+        assert api.post(body()).status_code == 200
+        assert api.stop() == 0
+
+
+def test_it_starts_without_a_database(database_url: str) -> None:
+    with process("host=127.0.0.1 port=1 dbname=x user=x") as api:
+        assert api.report == Report(ready=True)
+        answer = api.post(body())
+        assert (answer.status_code, answer.text.partition(",")[0]) == (500, "The event could not be added")
+        assert api.stop() == 0
+
+
+def test_draining_answers_what_is_on_its_way(database_url: str) -> None:
+    with process(database_url) as api, psycopg.connect(database_url) as connection:
+        connection.execute(LOCK)
+        answers: list[httpx.Response] = []
+        posts = [threading.Thread(target=lambda: answers.append(api.post(body()))) for _ in range(8)]
+        for post in posts:
+            post.start()
+        while not connection.execute(WAITS).fetchone():
+            pass
+        idle = socket.create_connection(("127.0.0.1", api.port))
+        api.process.send_signal(signal.SIGTERM)
+        with idle:
+            assert idle.recv(1) == b""  # closed
+        connection.rollback()
+        for post in posts:
+            post.join()
+        assert api.process.wait(60) == 0
+    stored = [row[0] for row in rows(database_url, "select id from v7.jobs order by id")]
+    answered = [answer for answer in answers if answer.status_code == 200]
+    assert sorted(answer.json()["id"] for answer in answered) == stored
+
+
+async def test_draining_under_load_loses_nobody_an_answer(database_url: str) -> None:
+    with process(database_url) as api:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", timeout=60) as client:
+            ids: list[int] = []
+            began = asyncio.Event()
+
+            async def send() -> None:
+                while True:
+                    headers = {"content-type": "application/json"}
+                    answer = await client.post(PATH, content=body(), headers=headers)
+                    assert answer.status_code == 200
+                    ids.append(answer.json()["id"])
+                    if len(ids) == 100:
+                        began.set()
+                    if answer.headers.get("connection") == "close":
+                        return
+
+            senders = [asyncio.create_task(send()) for _ in range(16)]
+            await began.wait()
+            api.process.send_signal(signal.SIGTERM)
+            await asyncio.gather(*senders)
+        assert await asyncio.to_thread(api.process.wait, 60) == 0
+    assert sorted(ids) == [row[0] for row in rows(database_url, "select id from v7.jobs order by id")]
+
+
+def test_draining_does_not_wait_longer_than_it_may(database_url: str) -> None:
+    with process(database_url, shutdown_seconds=0.5) as api, psycopg.connect(database_url) as connection:
+        connection.execute(LOCK)
+        failed: list[Exception] = []
+
+        def post() -> None:
+            try:
+                assert api.post(body()).status_code == 500
+            except httpx.HTTPError as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=post)
+        thread.start()
+        while not connection.execute(WAITS).fetchone():
+            pass
+        assert api.stop() == 0
+        thread.join()
+
+
+def test_control_c_is_for_the_supervisor(database_url: str) -> None:
+    with process(database_url) as api:
+        api.process.send_signal(signal.SIGINT)
+        assert api.post(body()).status_code == 200
+
+
+def test_it_does_not_outlive_its_supervisor(database_url: str) -> None:
+    with process(database_url) as api:
+        with contextlib.closing(api.ours):
+            pass
+        assert api.process.wait(60) == 1
+
+
+def test_connections_beyond_the_usual_limit_of_files(database_url: str) -> None:
+    with process(database_url) as api, contextlib.ExitStack() as stack:
+        for _ in range(1500):
+            stack.enter_context(socket.create_connection(("127.0.0.1", api.port)))
+        assert api.post(body()).status_code == 200
