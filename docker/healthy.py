@@ -14,7 +14,7 @@ def main() -> int:
     connection = http.client.HTTPConnection("127.0.0.1", port(command), timeout=7)
     connection.request("GET", "/readyz")
     answer = connection.getresponse()
-    print(answer.status, answer.read(1000).decode(errors="replace"))
+    sys.stdout.write(f"{answer.status} {answer.read(1000).decode(errors='replace')}\n")
     return 0 if answer.status == 200 else 1
 
 

@@ -1,6 +1,7 @@
 """One Postgres for the session, and a database for each test, copied from a migrated template."""
 
 import os
+import subprocess
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -13,6 +14,25 @@ from v7_task_processor import database, embedded
 from v7_task_processor.queue import Connection
 
 TEMPLATE = f"v7_template_{uuid.uuid4().hex[:8]}"
+
+
+@pytest.hookimpl(trylast=True)  # after what -m and -k leave out
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without a Docker engine its tests are skipped, and say why."""
+    marked = [item for item in items if item.get_closest_marker("docker")]
+    if marked and (reason := no_engine()):
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def no_engine() -> str | None:
+    """Why no container can be run here; None: they can."""
+    try:
+        asked = subprocess.run(["docker", "info"], capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"no Docker engine: {error}"
+    said = asked.stderr.strip().splitlines() or ["it says nothing"]
+    return f"no Docker engine answers: {said[-1]}" if asked.returncode else None
 
 
 @pytest.fixture(autouse=True)

@@ -60,7 +60,7 @@ class Api:
     async def client(self) -> AsyncIterator[httpx.AsyncClient]:
         limits = httpx.Limits(max_connections=300)
         address = f"http://127.0.0.1:{self.port}"
-        async with httpx.AsyncClient(base_url=address, timeout=60, limits=limits, headers=JSON) as client:
+        async with httpx.AsyncClient(base_url=address, timeout=60, limits=limits, headers=JSON, verify=False) as client:
             yield client
 
     async def post(self, content: bytes, **headers: str) -> httpx.Response:

@@ -1,8 +1,12 @@
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from v7_task_processor.worker import executor
+
 from ..support import emptied, shared_database
+from .bench import Bench
 
 
 @pytest.fixture(scope="package")
@@ -14,3 +18,10 @@ def shared_database_url(server_url: str, template: str) -> Iterator[str]:
 def database_url(shared_database_url: str) -> str:
     """A migrated, empty database."""
     return emptied(shared_database_url)
+
+
+@pytest.fixture
+async def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    made = Bench(tmp_path)
+    monkeypatch.setattr(executor, "now", lambda: made.time)
+    return made

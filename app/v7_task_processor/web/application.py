@@ -70,11 +70,11 @@ async def refuse(request: Request, error: Exception) -> Response:
     """404 and 405, as sentences."""
     assert isinstance(error, HTTPException)
     path = shown(request.url.path)
-    sentence = f"There is nothing at {path}; events go to POST {PATH}."
-    if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "")
-        sentence = f"{path} takes {allowed} only, not {shown(request.method)}."
-    return PlainTextResponse(sentence, error.status_code, headers=error.headers)
+    if error.status_code != 405:
+        return PlainTextResponse(f"There is nothing at {path}; events go to POST {PATH}.", error.status_code)
+    allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
+    sentence = f"{path} takes {allowed} only, not {shown(request.method)}."
+    return PlainTextResponse(sentence, 405, headers={"allow": allowed})
 
 
 async def fail(request: Request, error: Exception) -> Response:

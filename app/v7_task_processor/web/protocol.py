@@ -7,6 +7,7 @@ the rest of this.
 import math
 from typing import Any
 
+import httptools
 from starlette.types import Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
@@ -41,7 +42,9 @@ class Protocol(HttpToolsProtocol):
     """When the request must be complete; infinite while none is coming in."""
     in_head = False
     head_bytes = 0
+    first_bytes = 0
     chunk_bytes = 0
+    declines = False
     refusal = (400, "The request is not valid HTTP.")
 
     def connection_made(self, transport: Any) -> None:
@@ -49,18 +52,50 @@ class Protocol(HttpToolsProtocol):
         self.due = self.loop.time() + self.request_seconds_max
 
     def data_received(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
         self.chunk_bytes = len(data)
         goes_on = self.in_head
-        super().data_received(data)
+        try:
+            self.feed(data)
+        except httptools.HttpParserError:
+            self.refuse(*self.refusal)
         if goes_on and self.in_head:
             self.head_bytes += len(data)
             if self.head_bytes > HEAD_BYTES_MAX:
                 self.refuse(*HEAD_TOO_LARGE)
 
+    def feed(self, data: bytes) -> None:
+        rest = data
+        while rest:
+            try:
+                self.parser.feed_data(rest)
+                rest = b""
+            except httptools.HttpParserUpgrade as upgrade:
+                rest = self.head_without_upgrade() + rest[upgrade.args[0] :]
+                self.declines = False
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+
+    def head_without_upgrade(self) -> bytes:
+        """An offer of another protocol need not be taken, but the parser stops at one, before the body.
+
+        Java's HTTP client makes it with the first request of each connection.
+        """
+        version = self.parser.get_http_version().encode()
+        lines = [self.parser.get_method() + b" " + self.url + b" HTTP/" + version]
+        for name, value in self.headers:
+            if name == b"connection":
+                kept = [token for token in value.split(b",") if token.strip().lower() in (b"close", b"keep-alive")]
+                lines.append(b"connection:" + b",".join(kept))
+            elif name not in (b"upgrade", b"http2-settings"):
+                lines.append(name + b": " + value)
+        return b"\r\n".join(lines) + b"\r\n\r\n"
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.in_head = True
         self.head_bytes = 0
+        self.first_bytes = self.chunk_bytes
         self.due = self.loop.time() + self.request_seconds_max
 
     def on_headers_complete(self) -> None:
@@ -68,12 +103,15 @@ class Protocol(HttpToolsProtocol):
         if len(self.headers) > HEADERS_MAX or self.head_is_large():
             self.refusal = HEAD_TOO_LARGE
             raise HeadTooLarge
+        self.declines = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+        if self.declines:
+            return
         super().on_headers_complete()
         if self.server_state.draining:
             self.cycle.keep_alive = False
 
     def head_is_large(self) -> bool:
-        if self.head_bytes + self.chunk_bytes <= HEAD_BYTES_MAX:
+        if self.first_bytes + self.head_bytes + self.chunk_bytes <= HEAD_BYTES_MAX:
             return False
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEAD_BYTES_MAX
 
@@ -83,8 +121,9 @@ class Protocol(HttpToolsProtocol):
             self.due += len(body) / BODY_BYTES_PER_SECOND_MIN
 
     def on_message_complete(self) -> None:
-        super().on_message_complete()
-        self.due = math.inf
+        if not self.declines:
+            super().on_message_complete()
+            self.due = math.inf
 
     def expire(self, now: float) -> None:
         """Close the connection if its request is overdue. One that was begun is told so."""
@@ -98,10 +137,6 @@ class Protocol(HttpToolsProtocol):
         """Whether a request waits for its answer."""
         began = self.cycle is not None
         return began and not self.cycle.response_complete
-
-    def send_400_response(self, msg: str) -> None:
-        """Called by uvicorn where the parser ended."""
-        self.refuse(*self.refusal)
 
     def refuse(self, status: int, sentence: str) -> None:
         """Answer in place of the application, and close. A request before this one still gets its own answer."""

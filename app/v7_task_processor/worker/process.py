@@ -85,6 +85,7 @@ class Worker:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.stop.set)
         self.section.tick()
         self.executor = Executor(self.settings, self.registry, self.section, self.recorder.add)
+        self.recorder.on_written = self.executor.dispatch
         try:
             await self.session.open()
         except (psycopg.OperationalError, Rescued) as error:

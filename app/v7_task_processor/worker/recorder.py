@@ -32,6 +32,8 @@ class Recorder:
         self.idle.set()
         self.on_requeued: Callable[[], None] = lambda: None
         """Called when something went back into the queue."""
+        self.on_written: Callable[[], None] = lambda: None
+        """Called when slots came free."""
 
     def add(self, ended: Ended) -> None:
         self.waiting.append(ended)
@@ -49,6 +51,7 @@ class Recorder:
                     if ended.slot is not None:
                         self.section.clear(ended.slot)
                 self.writing = []
+                self.on_written()
             self.news.clear()
             self.idle.set()
 

@@ -1,0 +1,55 @@
+"""An executor with handlers of the test's own, on real memory and a clock that the test sets."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from v7_task_processor import Job
+from v7_task_processor.handlers import Handler, Registry
+from v7_task_processor.settings import Settings
+from v7_task_processor.worker.executor import Executor
+from v7_task_processor.worker.outcome import Ended, Failed
+from v7_task_processor.worker.slots import NodeMap
+
+
+class Bench:
+    """An executor with handlers of the test's own, and what it said."""
+
+    def __init__(self, folder: Path, concurrency: int = 4, slots: int = 200) -> None:
+        self.time = 1000.0
+        self.notes = NodeMap.create(folder / "node.map", 1, slots)
+        self.notes.beat()
+        self.section = self.notes.section(0)
+        self.ended: list[Ended] = []
+        self.registry = Registry()
+        settings = Settings(concurrency=concurrency, timeout_seconds=60)
+        self.executor = Executor(settings, self.registry, self.section, self.ended.append)
+
+    def handle(
+        self, function: Callable[[Job], Any], event_type_id: int = 1, timeout_seconds: float | None = None
+    ) -> None:
+        is_async = asyncio.iscoroutinefunction(function)
+        self.registry.add(event_type_id, Handler(function, is_async, None, timeout_seconds))
+
+    def add(self, *ids: int, event_type_id: int = 1) -> None:
+        jobs = [Job(each, 1, event_type_id, 1, 0, "{}", 0, 5, "c", None) for each in ids]  # type: ignore[arg-type]
+        self.executor.add(jobs, worker_id=9)
+
+    async def run(self, *ids: int) -> list[Any]:
+        """Outcomes of jobs that are run to their ends, in the order of these."""
+        self.add(*ids)
+        await self.executor.quiet.wait()
+        return self.outcomes()
+
+    def outcomes(self) -> list[Any]:
+        return [each.outcome for each in self.ended]
+
+    def states(self) -> list[int]:
+        return sorted(note.state for note in self.section.noted())
+
+
+def error_of(outcome: Any) -> tuple[str, str]:
+    """Type and message of a failure."""
+    assert isinstance(outcome, Failed), outcome
+    return outcome.error.error_type, outcome.error.message

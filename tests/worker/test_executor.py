@@ -1,0 +1,191 @@
+"""How attempts run and end. Real handlers, threads and memory; the clock is the test's."""
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from v7_task_processor import Discard, Job, Snooze
+from v7_task_processor.job import decode
+from v7_task_processor.observability.logs import current_job
+from v7_task_processor.worker.outcome import Release
+from v7_task_processor.worker.slots import ENDED, SUCCEEDED
+
+from .bench import Bench, error_of
+
+Body = Callable[[Job], Any]
+
+
+def as_def(body: Body) -> Body:
+    return lambda job: body(job)
+
+
+def as_async(body: Body) -> Body:
+    async def handler(job: Job) -> Any:
+        return body(job)
+
+    return handler
+
+
+def as_late_async(body: Body) -> Body:
+    async def handler(job: Job) -> Any:
+        await asyncio.sleep(0)
+        return body(job)
+
+    return handler
+
+
+kinds = pytest.mark.parametrize("kind", [as_def, as_async, as_late_async])
+
+
+@kinds
+async def test_a_handler_that_returns_has_succeeded(bench: Bench, kind: Callable[[Body], Body]) -> None:
+    seen: list[tuple[int, Job | None]] = []
+    bench.handle(kind(lambda job: seen.append((job.id, current_job.get()))))
+    assert await bench.run(7) == [None]
+    (ended,) = bench.ended
+    assert seen == [(7, ended.job)]
+    assert (ended.job.id, ended.worker_id) == (7, 9)
+    assert bench.states() == [SUCCEEDED]
+    assert current_job.get() is None
+
+
+class Odd(BaseException):
+    pass
+
+
+@kinds
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("of mine"),
+        asyncio.CancelledError("of mine"),
+        SystemExit("of mine"),
+        KeyboardInterrupt("of mine"),
+        TimeoutError("of mine"),
+        Odd("of mine"),
+    ],
+)
+async def test_whatever_a_handler_raises_is_a_failure(
+    bench: Bench, kind: Callable[[Body], Body], error: BaseException
+) -> None:
+    def fail(job: Job) -> None:
+        raise error
+
+    bench.handle(kind(fail))
+    (outcome,) = await bench.run(1)
+    assert error_of(outcome) == (type(error).__name__, "of mine")
+    assert "in fail" in outcome.error.traceback
+    assert "executor.py" not in outcome.error.traceback
+    assert bench.states() == [ENDED]
+    assert bench.executor.holds() == set()
+
+
+async def test_stop_iteration_is_a_failure_too(bench: Bench) -> None:
+    bench.handle(lambda job: next(iter([])))
+    bench.handle(as_async(lambda job: next(iter([]))), 2)
+    bench.add(2, event_type_id=2)
+    await bench.run(1)
+    assert {error_of(outcome)[0] for outcome in bench.outcomes()} == {"StopIteration", "RuntimeError"}
+
+
+@kinds
+@pytest.mark.parametrize("answer", [Snooze(0), Snooze(2.5), Snooze(10**9), Discard("bad"), None, 7, False])
+async def test_answers_mean_what_they_say(bench: Bench, kind: Callable[[Body], Body], answer: Any) -> None:
+    bench.handle(kind(lambda job: answer))
+    assert await bench.run(1) == [answer if isinstance(answer, Snooze | Discard) else None]
+    assert bench.states() == [ENDED if isinstance(answer, Snooze | Discard) else SUCCEEDED]
+
+
+class Unspeakable:
+    def __str__(self) -> str:
+        raise LookupError("no words")
+
+    __repr__ = __str__
+
+
+class Elusive:
+    @property
+    def __class__(self) -> Any:
+        raise LookupError("no class")
+
+
+@kinds
+@pytest.mark.parametrize(
+    ("answer", "error_type", "message"),
+    [
+        (Snooze(float("nan")), "TypeError", "Snooze(nan): it takes a number of seconds, from 0 to 100 years"),
+        (Snooze(-1), "TypeError", "Snooze(-1): it takes"),
+        (Snooze(float("inf")), "TypeError", "Snooze(inf): it takes"),
+        (Snooze(1e300), "TypeError", "Snooze(1e+300): it takes"),
+        (Snooze(10**400), "TypeError", "Snooze(1000"),
+        (Snooze("60"), "TypeError", "Snooze('60'): it takes"),  # type: ignore[arg-type]
+        (Snooze(None), "TypeError", "Snooze(None): it takes"),  # type: ignore[arg-type]
+        (Snooze(10**5000), "ValueError", "Exceeds the limit"),
+        (Snooze, "TypeError", "the handler returned the class Snooze: return Snooze(...)"),
+        (Discard, "TypeError", "the handler returned the class Discard: return Discard(...)"),
+        (Discard(Unspeakable()), "LookupError", "no words"),  # type: ignore[arg-type]
+        (Snooze(Unspeakable()), "LookupError", "no words"),  # type: ignore[arg-type]
+    ],
+)
+async def test_an_answer_that_makes_no_sense_is_a_failure(
+    bench: Bench, kind: Callable[[Body], Body], answer: Any, error_type: str, message: str
+) -> None:
+    bench.handle(kind(lambda job: answer))
+    (outcome,) = await bench.run(1)
+    assert error_of(outcome)[0] == error_type
+    assert error_of(outcome)[1].startswith(message)
+
+
+@kinds
+async def test_an_answer_that_will_not_be_looked_at_is_a_failure(bench: Bench, kind: Callable[[Body], Body]) -> None:
+    bench.handle(kind(lambda job: Elusive()))
+    (outcome,) = await bench.run(1)
+    assert error_of(outcome) == ("LookupError", "no class")
+
+
+async def test_a_reason_may_be_an_exception(bench: Bench) -> None:
+    bench.handle(lambda job: Discard(ValueError("negative")))  # type: ignore[arg-type]
+    assert await bench.run(1) == [Discard("negative")]
+
+
+async def test_a_def_that_returns_a_coroutine_was_meant_to_be_async(bench: Bench) -> None:
+    bench.handle(lambda job: asyncio.sleep(0))
+    (outcome,) = await bench.run(1)
+    assert error_of(outcome) == ("TypeError", "the handler returned a coroutine: write it with `async def`")
+
+
+async def test_event_data_that_cannot_be_decoded_fails_its_own_job_alone(bench: Bench) -> None:
+    bench.handle(lambda job: decode("1" * 5000) if job.id == 1 else None)
+    outcomes = await bench.run(1, 2)
+    assert sorted(outcome is None for outcome in outcomes) == [False, True]
+
+
+@pytest.mark.parametrize("kind", [as_def, as_late_async])
+async def test_never_more_at_once_than_allowed_and_all_of_it(bench: Bench, kind: Callable[[Body], Body]) -> None:
+    count: Counter[str] = Counter()
+    lock = threading.Lock()
+
+    def work(job: Job) -> None:
+        with lock:
+            count["now"] += 1
+            count["most"] = max(count["most"], count["now"])
+        threading.Event().wait(0.001)
+        with lock:
+            count["now"] -= 1
+
+    bench.handle(kind(work))
+    bench.add(*range(100))
+    assert len(bench.executor.running) == 4
+    assert await bench.run() == [None] * 100
+    assert 1 <= count["most"] <= 4
+    assert Counter(each.job.id for each in bench.ended) == Counter(range(100))
+
+
+async def test_a_job_of_a_type_without_a_handler_goes_back(bench: Bench) -> None:
+    bench.add(1)
+    (ended,) = bench.ended
+    assert (ended.outcome, ended.slot) == (Release(), None)
