@@ -1,6 +1,7 @@
 """Containers of the product's image for the tests, by the docker command as people use it."""
 
 import contextlib
+import json
 import os
 import re
 import shlex
@@ -13,7 +14,6 @@ from .nodes import get, wait_until
 ROOT = Path(__file__).parents[1]
 IMAGE = "v7_task_processor:test"
 HOST = os.environ.get("TESTCONTAINERS_HOST_OVERRIDE", "127.0.0.1")
-PORT_OPTION = ["-p", "4000:4000"]
 
 
 def docker(*arguments: object, check: bool = True, timeout: float = 120) -> subprocess.CompletedProcess[str]:
@@ -23,17 +23,18 @@ def docker(*arguments: object, check: bool = True, timeout: float = 120) -> subp
     return done
 
 
-def readme(first_words: str) -> list[str]:
-    """The README's command that begins so, word by word, of this checkout's test image."""
+def readme(first_words: str) -> list[list[str]]:
+    """The README's commands that begin so, word by word, for this checkout's test image."""
     text = (ROOT / "README.md").read_text().replace("\\\n", " ")
-    [line] = re.findall(rf"^{first_words} .*", text, re.MULTILINE)
-    return [IMAGE if word.startswith("v7_task_processor") else word for word in shlex.split(line)[1:]]
+    lines = re.findall(rf"^{first_words} .*", text, re.MULTILINE)
+    return [[IMAGE if word.startswith("v7_task_processor") else word for word in shlex.split(line)] for line in lines]
 
 
 def build() -> str:
     """Build the image as the README says; its name. Of earlier builds only the layers are kept that this one uses."""
     before = docker("image", "inspect", "--format", "{{.Id}}", IMAGE, check=False).stdout.strip()
-    docker(*readme("docker build"), timeout=900)
+    [command] = readme("docker build")
+    docker(*command[1:], timeout=900)
     if before and before != docker("image", "inspect", "--format", "{{.Id}}", IMAGE).stdout.strip():
         docker("image", "rm", before, check=False)
     return IMAGE
@@ -68,8 +69,11 @@ class Container:
         assert self.state("Running") == "true", self.logs()
         return address
 
-    def wait_healthy(self) -> None:
-        wait_until(lambda: self.state("Health.Status") == "healthy", "the engine finds it healthy")
+    def is_healthy(self) -> bool:
+        """What its health check says now."""
+        check = json.loads(docker("inspect", "--format", "{{json .Config.Healthcheck.Test}}", self.id).stdout)
+        assert check[0] == "CMD"
+        return self.execute(*check[1:], check=False).returncode == 0
 
     def stop(self) -> int:
         """`docker stop`, with the grace time that it has by itself; the exit code, 137 if that was not enough."""

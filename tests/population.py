@@ -23,7 +23,7 @@ KEYS = {
 SCRIPT = """
 insert into v7.workers (id, node_id, name, pid, token, version, concurrency, event_type_ids, heartbeat_at)
 overriding system value values
-    (1, null, 'alpha:100', 100, 'a', '0.1.0', 16, '{{1,5}}', now()),
+    (1, null, 'alpha:100', 100, 'a', '0.1.0', 16, '{{1,5}}', now() + interval '1 hour'),
     (2, 1, 'alpha:101', 101, 'a', '0.1.0', 16, null, now()),
     (3, null, 'beta:100', 100, 'b', '0.1.0', 16, null, now() - interval '1 hour');
 insert into v7.event_types (event_type_id, paused_at, paused_by) values

@@ -25,8 +25,7 @@ def shared_database(server_url: str, template: str) -> Iterator[str]:
 def emptied(url: str) -> str:
     """The same database without rows."""
     with psycopg.connect(url, autocommit=True, options="-c lock_timeout=10s") as connection:
-        for table in TABLES:
-            connection.execute(f"delete from v7.{table}")
+        connection.execute("; ".join(f"delete from v7.{table}" for table in TABLES).encode())
     return url
 
 

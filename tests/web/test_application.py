@@ -6,6 +6,10 @@ import httpx
 import pytest
 
 from v7_task_processor import __version__, database
+from v7_task_processor.settings import Settings
+from v7_task_processor.web.application import application
+from v7_task_processor.web.ingest import Ingest
+from v7_task_processor.web.ready import Readiness
 
 from .support import TEXT, ApiProcess, proxied, serving
 
@@ -26,6 +30,28 @@ def test_the_front_page_shows_a_request_that_works(api: ApiProcess) -> None:
     assert f"curl http://127.0.0.1:{api.port}/api/event/v1 " in page.text
     shown = page.text.partition("-d '")[2].partition("'")[0]
     assert api.post(shown.encode()).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["[", "a:b:c", "<script>", "", "x" * 300])
+def test_a_host_that_is_none(api: ApiProcess, host: str) -> None:
+    for path, status in (("/", 200), ("/readyz", 200), ("/nope", 404), ("/livez/", 404)):
+        assert api.client.get(path, headers={"host": host}).status_code == status
+    assert api.client.post("/", headers={"host": host}).status_code == 405
+
+
+async def test_a_fault_of_ours_is_one_sentence() -> None:
+    class Broken(Readiness):
+        async def reasons(self) -> list[str]:
+            raise RuntimeError("secret")
+
+    ingest = Ingest()
+    app = httpx.ASGITransport(application(Settings(), ingest, Broken("", ingest)), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=app, base_url="http://x") as client:
+        answer = await client.get("/readyz")
+    assert (answer.status_code, answer.text) == (
+        500,
+        "This could not be answered because of an error in the program, which is logged.",
+    )
 
 
 @pytest.mark.parametrize("path", ["/api/event/v2", "/api/event/v1/", "/..%2f..%2fetc/passwd", "/%00", "/<script>"])

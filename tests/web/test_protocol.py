@@ -54,6 +54,8 @@ def chunked(*headers: bytes) -> bytes:
     [
         b"\x16\x03\x01\x02\x00\x01\x00",
         b"GET\r\n\r\n",
+        b"CONNECT / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"CONNECT example.org:80 HTTP/1.1\r\nHost: x\r\n\r\n",
         b"POST /api/event/v1 HTTP/9.9\r\n\r\n",
         chunked(b"Transfer-Encoding: chunked", b"Content-Length: 5"),
         chunked(b"Transfer-Encoding: xchunked"),
@@ -109,6 +111,14 @@ def test_a_client_that_offers_http_2(api: ApiProcess, database_url: str) -> None
         client.sendall(CLOSING)
         assert everything(client).startswith(b"HTTP/1.1 200 OK")
     assert rows(database_url, COUNT) == [(2,)]
+
+
+def test_offers_behind_each_other(api: ApiProcess, database_url: str) -> None:
+    offer = b"Connection: close, Upgrade\r\nUpgrade: websocket\r\nContent-Length: "
+    keeping = offer.replace(b"close", b"keep-alive")
+    answers = sent(api, REQUEST.replace(b"Content-Length: ", keeping) * 3 + REQUEST.replace(b"Content-Length: ", offer))
+    assert answers.count(b"HTTP/1.1 200 OK") == 4
+    assert rows(database_url, COUNT) == [(4,)]
 
 
 def test_http_1_0(api: ApiProcess) -> None:
@@ -185,20 +195,22 @@ async def test_a_connection_on_which_nothing_comes(database_url: str, monkeypatc
         writer.close()
 
 
+@pytest.mark.parametrize(("then", "answered"), [(CLOSING, 2), (HEAD, 1), (REQUEST[:-1], 1)])
 async def test_an_answer_may_take_longer_than_a_request(
-    database_url: str, connection: Connection, monkeypatch: pytest.MonkeyPatch
+    then: bytes, answered: int, database_url: str, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("v7_task_processor.web.server.SWEEP_TICKS", 1)
     async with serving(database_url, protocol=Impatient) as api:
         reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
         async with connection.transaction():
             await connection.execute(LOCK)
-            writer.write(REQUEST + CLOSING)
+            writer.write(REQUEST + then)
             await blocked(connection)
             await overdue(api.server)
         answers = await reader.read()
         writer.close()
-    assert answers.count(b"HTTP/1.1 200 OK") == 2
+    assert answers.startswith(b"HTTP/1.1 200 OK")
+    assert answers.count(b"HTTP/1.1 200 OK") == answered
 
 
 async def overdue(server: Server) -> None:

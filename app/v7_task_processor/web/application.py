@@ -49,13 +49,15 @@ class Pages:
         self.readiness = readiness
 
     def starlette(self) -> Starlette:
-        return Starlette(
+        app = Starlette(
             routes=[Route("/", self.welcome), Route("/livez", self.livez), Route("/readyz", self.readyz)],
             exception_handlers={HTTPException: refuse, Exception: fail},
         )
+        app.router.redirect_slashes = False
+        return app
 
     async def welcome(self, request: Request) -> Response:
-        base = str(request.base_url).rstrip("/")
+        base = "http://" + shown(request.headers.get("host", "localhost"))
         return PlainTextResponse(WELCOME.format(version=__version__, base=base, path=PATH))
 
     async def livez(self, request: Request) -> Response:
@@ -69,7 +71,7 @@ class Pages:
 async def refuse(request: Request, error: Exception) -> Response:
     """404 and 405, as sentences."""
     assert isinstance(error, HTTPException)
-    path = shown(request.url.path)
+    path = shown(request.scope["path"])  # request.url would take the Host header apart, which may be anything
     if error.status_code != 405:
         return PlainTextResponse(f"There is nothing at {path}; events go to POST {PATH}.", error.status_code)
     allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))

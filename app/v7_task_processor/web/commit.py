@@ -71,8 +71,8 @@ class Committer:
         self.pause, self.again_at = 0.0, 0.0
         self.logged: dict[str, float] = {}
 
-    async def commit(self, batch: Sequence[Waiting]) -> bool:
-        """Tell each of the batch what became of it. False where none of them was added."""
+    async def commit(self, batch: Sequence[Waiting]) -> int:
+        """Tell each of the batch what became of it. How many were added."""
         self.stuck = False
         plain = [each for each in batch if each.event.key is None]
         keyed = [each for each in batch if each.event.key is not None]
@@ -86,7 +86,8 @@ class Committer:
             await self.close()
         for each in batch:
             each.tell(NOT_ADDED)  # whoever was told nothing yet: nothing was sent for them
-        return any(isinstance(each.outcome.result(), Added) for each in batch if not each.outcome.cancelled())
+        # A client that left leaves no outcome; its job is counted, for what that is worth.
+        return sum(each.outcome.cancelled() or isinstance(each.outcome.result(), Added) for each in batch)
 
     async def add(self, connection: Connection, statement: Statement, group: Sequence[Waiting]) -> None:
         """Add a group in one transaction. Where one event is to blame for an error, the others do without it."""

@@ -14,7 +14,8 @@ from ..observability import logs
 
 log = logs.get(__name__)
 
-WAKE_SECONDS = 0.005
+WAKE_SECONDS_PER_JOB, WAKE_SECONDS_MAX = 0.0005, 0.01
+"""The pause after a hint: hardly any where few jobs come and workers idle, longer the busier it is."""
 ROUND_SECONDS_MAX = 1.0
 AGAIN_SECONDS = 1.0
 TYPES_MAX = 100_000
@@ -27,13 +28,13 @@ class Hints:
         self.link = Link(url)
         self.known: set[int] = set()
         self.new: dict[int, asyncio.Future[None]] = {}
-        self.jobs_came = False
+        self.jobs_came = 0
         self.due = asyncio.Event()
         self.works = False
 
-    def wake(self) -> None:
-        """Jobs came."""
-        self.jobs_came = True
+    def wake(self, jobs: int) -> None:
+        """Jobs came, so many."""
+        self.jobs_came += jobs
         self.due.set()
 
     def meet(self, event_type_id: int) -> asyncio.Future[None] | None:
@@ -51,8 +52,9 @@ class Hints:
         """Pass hints on, for ever."""
         while True:
             await self.due.wait()
+            pause = min(WAKE_SECONDS_MAX, self.jobs_came * WAKE_SECONDS_PER_JOB)
             await self.once()
-            await asyncio.sleep(WAKE_SECONDS if self.works else AGAIN_SECONDS)
+            await asyncio.sleep(pause if self.works else AGAIN_SECONDS)
 
     async def once(self) -> None:
         """One round. Whoever waits for a type is told when it is over, however it ended."""
@@ -73,7 +75,7 @@ class Hints:
         if new:
             await queue.ensure_event_types(connection, new)
         if self.jobs_came:
-            self.jobs_came = False
+            self.jobs_came = 0
             await queue.wake(connection)
 
     async def failed(self, error: Exception, new: dict[int, asyncio.Future[None]]) -> None:

@@ -65,8 +65,8 @@ class Ingest:
             await self.arrived.wait()
             self.arrived.clear()
             while self.waiting:
-                if await self.committer.commit(self.take()):
-                    self.hints.wake()
+                if added := await self.committer.commit(self.take()):
+                    self.hints.wake(added)
                 elif self.committer.stuck:
                     self.fail_waiting()
 

@@ -27,7 +27,7 @@ class State(ServerState):
     """Set: every connection is closed after its answer."""
 
 
-class HeadTooLarge(Exception):
+class Refused(Exception):
     """Passes through the parser, which then ends."""
 
 
@@ -102,9 +102,11 @@ class Protocol(HttpToolsProtocol):
         self.in_head = False
         if len(self.headers) > HEADERS_MAX or self.head_is_large():
             self.refusal = HEAD_TOO_LARGE
-            raise HeadTooLarge
-        self.declines = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+            raise Refused
+        self.declines = self.parser.should_upgrade()
         if self.declines:
+            if self.parser.get_method() == b"CONNECT":
+                raise Refused
             return
         super().on_headers_complete()
         if self.server_state.draining:
@@ -127,11 +129,14 @@ class Protocol(HttpToolsProtocol):
 
     def expire(self, now: float) -> None:
         """Close the connection if its request is overdue. One that was begun is told so."""
-        if now < self.due or self.pipeline or self.transport.is_closing():
+        if self.pipeline:  # its rest is not read before its turn
+            self.due = now + self.request_seconds_max
+        if now < self.due or self.transport.is_closing():
             return
         if self.in_head or self.is_busy():
             self.refuse(408, f"The request was not complete after {self.request_seconds_max:g} seconds.")
-        self.transport.close()
+        else:
+            self.transport.close()
 
     def is_busy(self) -> bool:
         """Whether a request waits for its answer."""

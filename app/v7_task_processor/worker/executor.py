@@ -51,6 +51,12 @@ class Attempt:
         current_job.set(self.job)
         return self.handler.function(self.job)
 
+    def cancel(self, told: Outcome) -> None:
+        """Soon, not now: a task that is cancelled before its first step never says that it ended."""
+        assert self.task is not None
+        self.told = told
+        self.task.get_loop().call_soon(self.task.cancel)
+
 
 class Executor:
     """The attempts of one process."""
@@ -67,12 +73,14 @@ class Executor:
         self.quiet = asyncio.Event()
         self.quiet.set()
         self.draining = False
+        self.returning = 0
+        """Jobs on their way back into the queue. What is claimed before they are there is worse than they are."""
         self.dispatching = False
         self.pace = Pace()
 
     def wanted(self) -> int:
         """How many jobs to claim now: what can start at once, and what will start within PREFETCH_SECONDS."""
-        if self.draining or self.section.node.beat_age_seconds() > BEAT_AGE_SECONDS_MAX:
+        if self.draining or self.returning or self.section.node.beat_age_seconds() > BEAT_AGE_SECONDS_MAX:
             return 0
         free = max(0, self.concurrency - len(self.running))
         prefetch = min(PREFETCH_MAX, int(self.pace.rate * PREFETCH_SECONDS))
@@ -86,6 +94,8 @@ class Executor:
         if jobs:
             self.pace.fed(time)
         self.buffer.extend(Buffered(job, worker_id, time) for job in jobs)
+        if self.returning:
+            self.give_back()
         self.dispatch()
 
     def dispatch(self) -> None:
@@ -109,6 +119,7 @@ class Executor:
     def start(self, item: Buffered, time: float) -> None:
         handler = self.registry.find(item.job.event_type_id)
         if handler is None or self.draining:
+            self.returning += 1
             self.on_end(Ended(item.job, item.worker_id, None, Release()))
             return
         limit = handler.timeout_seconds or self.settings.timeout_seconds
@@ -167,17 +178,22 @@ class Executor:
         for attempt in self.running:
             if attempt.told is None and time > attempt.deadline and attempt.task is not None:
                 limit = attempt.handler.timeout_seconds or self.settings.timeout_seconds
-                attempt.told = Failed.timeout(limit)
-                attempt.task.cancel()
+                attempt.cancel(Failed.timeout(limit))
         if self.buffer and time - self.buffer[0].claimed_at > STALE_SECONDS:
             self.give_back()
 
     def give_back(self) -> None:
         """Release what is buffered: handlers became slower since it was claimed, or we were stopped."""
         self.pace.rate = 0.0
+        self.returning += len(self.buffer)
         while self.buffer:
             item = self.buffer.popleft()
             self.on_end(Ended(item.job, item.worker_id, None, Release()))
+
+    def returned(self, count: int) -> None:
+        """So many of them are back in the queue."""
+        self.returning -= count
+        self.room.set()
 
     def drain(self) -> None:
         """Start nothing more."""
@@ -188,11 +204,11 @@ class Executor:
     def abandon(self) -> None:
         """Release what still runs, uncharged."""
         for attempt in list(self.running):
-            attempt.told = attempt.told or Release()  # past its limit is past its limit
+            told = attempt.told or Release()  # past its limit is past its limit
             if attempt.task is not None:
-                attempt.task.cancel()
+                attempt.cancel(told)
             else:
-                self.end(attempt, attempt.told)
+                self.end(attempt, told)
 
     def holds(self) -> set[tuple[Held, int]]:
         """((job, attempt), worker id) of all that is claimed here and has not ended."""

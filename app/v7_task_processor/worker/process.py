@@ -86,6 +86,7 @@ class Worker:
         self.section.tick()
         self.executor = Executor(self.settings, self.registry, self.section, self.recorder.add)
         self.recorder.on_written = self.executor.dispatch
+        self.recorder.on_returned = self.executor.returned
         try:
             await self.session.open()
         except (psycopg.OperationalError, Rescued) as error:

@@ -32,6 +32,8 @@ class Recorder:
         self.idle.set()
         self.on_requeued: Callable[[], None] = lambda: None
         """Called when something went back into the queue."""
+        self.on_returned: Callable[[int], None] = lambda count: None
+        """Called with how many jobs that had not started are back in the queue."""
         self.on_written: Callable[[], None] = lambda: None
         """Called when slots came free."""
 
@@ -84,7 +86,8 @@ class Recorder:
             for ended in rest
             if isinstance(ended.outcome, Snooze)
         ]
-        released = held_of([ended for ended in rest if isinstance(ended.outcome, Release)])
+        releases = [ended for ended in rest if isinstance(ended.outcome, Release)]
+        released = held_of(releases)
         if failures:
             await self.fail(worker_id, failures)
         if snoozed:
@@ -94,6 +97,7 @@ class Recorder:
             await self.session.attempt(lambda: queue.release(self.session.records, worker_id, released))
             telemetry.publish("job.released", count=len(released))
             self.on_requeued()
+            self.on_returned(sum(ended.slot is None for ended in releases))
 
     async def fail(self, worker_id: int, failed: list[Ended]) -> None:
         failures = [self.failure(ended) for ended in failed]

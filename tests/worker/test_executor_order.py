@@ -1,0 +1,50 @@
+"""Order across what goes back: the better job first, also where it was claimed too early."""
+
+import asyncio
+
+from v7_task_processor import Job
+from v7_task_processor.worker.executor import STALE_SECONDS
+from v7_task_processor.worker.outcome import Release
+
+from .bench import Bench
+
+
+async def test_what_is_claimed_while_better_jobs_go_back_goes_back_as_well(bench: Bench) -> None:
+    """A claim was on its way when the buffer went stale: it brings what stands behind in the queue."""
+    first_ends = asyncio.Event()
+
+    async def slow(_: Job) -> None:
+        await first_ends.wait()
+
+    bench.handle(slow)
+    bench.add(*range(6))
+    bench.time += 2 * STALE_SECONDS
+    bench.executor.watch()
+    assert [each.job.id for each in bench.ended] == [4, 5]
+    assert bench.executor.wanted() == 0
+    bench.add(6, 7)
+    assert [(each.job.id, each.outcome) for each in bench.ended[2:]] == [(6, Release()), (7, Release())]
+    first_ends.set()
+    await bench.executor.quiet.wait()
+    assert bench.executor.wanted() == 0
+    bench.executor.returned(4)
+    assert bench.executor.wanted() > 0
+
+
+async def test_buffered_jobs_start_when_slots_come_free(bench: Bench) -> None:
+    """What has ended and is not written yet keeps its slot; when it is written, the next one starts."""
+
+    async def quick(_: Job) -> None:
+        pass
+
+    bench.handle(quick)
+    bench.section.free[:] = bench.section.free[:2]
+    bench.add(1, 2, 3)
+    await bench.executor.quiet.wait()
+    assert [each.job.id for each in bench.ended] == [1, 2]
+    for ended in bench.ended[:]:
+        assert ended.slot is not None
+        bench.section.clear(ended.slot)
+    bench.executor.dispatch()
+    await bench.executor.quiet.wait()
+    assert [each.job.id for each in bench.ended] == [1, 2, 3]
