@@ -3,7 +3,6 @@
 import asyncio
 import datetime as dt
 
-import psycopg
 import pytest
 
 from v7_task_processor import database, maintenance, queue

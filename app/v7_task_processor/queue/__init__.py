@@ -1,0 +1,71 @@
+"""The queue's transitions: one function for each statement in sql/.
+
+Every function takes a psycopg connection in autocommit mode, runs one statement in a transaction of its own (or
+in the caller's, where the caller has begun one) and returns what changed. Whatever leaves `running` is guarded by
+id, attempt and worker: what is missing from the answer was taken away meanwhile, and its word is void.
+"""
+
+from .claiming import BEGINNING, FIRST, LAST, Claim, Frontier, Served, claim, claim_suspect
+from .ending import Failure, Held, Running, complete, fail, held_by, release, release_orphans, snooze
+from .event_types import (
+    discover_event_types,
+    ensure_event_types,
+    pause_event_type,
+    paused_event_types,
+    resume_event_type,
+)
+from .history import add_days, drop_oldest_day, has_tomorrow, prune_failures, prune_idempotency_keys
+from .intake import Enqueued, enqueue, enqueue_once, wake
+from .statement import Connection, Statement, literal
+from .waiting import next_due_seconds, promote, redrive
+from .workers import Lost, Node, beat, give_up_node, nodes, register, serve, suspects_wait, unregister, workers_of
+
+__all__ = [
+    "BEGINNING",
+    "FIRST",
+    "LAST",
+    "Claim",
+    "Connection",
+    "Enqueued",
+    "Failure",
+    "Frontier",
+    "Held",
+    "Lost",
+    "Node",
+    "Running",
+    "Served",
+    "Statement",
+    "add_days",
+    "beat",
+    "claim",
+    "claim_suspect",
+    "complete",
+    "discover_event_types",
+    "drop_oldest_day",
+    "enqueue",
+    "enqueue_once",
+    "ensure_event_types",
+    "fail",
+    "give_up_node",
+    "has_tomorrow",
+    "held_by",
+    "literal",
+    "next_due_seconds",
+    "nodes",
+    "pause_event_type",
+    "paused_event_types",
+    "promote",
+    "prune_failures",
+    "prune_idempotency_keys",
+    "redrive",
+    "register",
+    "release",
+    "release_orphans",
+    "resume_event_type",
+    "serve",
+    "snooze",
+    "suspects_wait",
+    "unregister",
+    "wake",
+    "workers_of",
+]

@@ -1,0 +1,80 @@
+"""Taking jobs, the best first."""
+
+from typing import Any, NamedTuple
+
+from ..job import Job
+from .statement import Connection, Statement
+
+FIRST = -(2**63)
+LAST = 2**63 - 1
+
+
+class Frontier(NamedTuple):
+    """Where the last claim ended, and where the position sequence stood a moment before it."""
+
+    priority: int
+    position: int
+    horizon: int
+
+
+BEGINNING = Frontier(FIRST, -1, -1)
+"""A claim from here is a plain one: it looks at everything."""
+
+
+class Served(NamedTuple):
+    """Which types a worker takes, and the limits of failures that their handlers declare."""
+
+    all_types: bool
+    open_types: list[int]
+    closed_types: list[int]
+    type_limits: dict[int, int]
+    max_retries: int
+
+
+class Claim(NamedTuple):
+    """What a claim took, in order. `positions` are those of `jobs`; `last_position` is the sequence's."""
+
+    registered: bool
+    last_position: int
+    jobs: list[Job]
+    positions: list[int]
+
+
+_claim = Statement("claim")
+_claim_suspect = Statement("claim_suspect")
+
+
+async def claim(connection: Connection, worker_id: int, batch: int, frontier: Frontier, served: Served) -> Claim:
+    """Take up to `batch` jobs, the best first. A worker that is not registered (any more) takes none."""
+    return claimed(
+        await _claim(
+            connection,
+            worker_id=worker_id,
+            batch=batch,
+            frontier_priority=frontier.priority,
+            frontier_position=frontier.position,
+            horizon=frontier.horizon,
+            **_served(served),
+        )
+    )
+
+
+async def claim_suspect(connection: Connection, worker_id: int, served: Served) -> Claim:
+    """Take one suspect, for a worker that runs nothing beside it."""
+    return claimed(await _claim_suspect(connection, worker_id=worker_id, **_served(served)))
+
+
+def _served(served: Served) -> dict[str, object]:
+    return {
+        "serves_all": served.all_types,
+        "open_types": served.open_types,
+        "closed_types": served.closed_types,
+        "limited_types": list(served.type_limits.keys()),
+        "type_limits": list(served.type_limits.values()),
+        "max_retries": served.max_retries,
+    }
+
+
+def claimed(rows: list[tuple[Any, ...]]) -> Claim:
+    head, *taken = rows
+    return Claim(head[1] == 1, head[10], [Job(*row[:10]) for row in taken], [row[10] for row in taken])

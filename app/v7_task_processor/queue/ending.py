@@ -1,0 +1,98 @@
+"""Out of `running`: every statement here is guarded by id, attempt and worker."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from .statement import Connection, Statement
+
+Held = tuple[int, int]
+"""(job id, attempt)"""
+
+_complete = Statement("complete")
+_complete_unkept = Statement("complete_unkept")
+
+
+async def complete(connection: Connection, worker_id: int, held: Sequence[Held], *, kept: bool) -> int:
+    """Jobs that succeeded leave the queue, for the history if `kept`. How many still were this worker's."""
+    statement = _complete if kept else _complete_unkept
+    rows = await statement(connection, worker_id=worker_id, **_held(held))
+    return int(rows[0][0])
+
+
+class Failure(NamedTuple):
+    """An attempt that is charged. Texts are clean (`handlers.clean`). `dead_reason`: dead at once."""
+
+    id: int
+    attempt: int
+    delay_seconds: float
+    error_type: str
+    message: str
+    traceback: str | None = None
+    dead_reason: str | None = None
+    suspect: bool = False
+
+
+_fail = Statement("fail")
+
+
+async def fail(
+    connection: Connection, worker_id: int, worker: str, failures: Sequence[Failure]
+) -> list[tuple[int, str, int]]:
+    """Charge failures. For each that still was this worker's: (id, its new status, its retry_count)."""
+    rows = await _fail(
+        connection,
+        worker_id=worker_id,
+        worker=worker,
+        ids=[failure.id for failure in failures],
+        attempts=[failure.attempt for failure in failures],
+        delays_seconds=[failure.delay_seconds for failure in failures],
+        error_types=[failure.error_type for failure in failures],
+        messages=[failure.message for failure in failures],
+        tracebacks=[failure.traceback for failure in failures],
+        dead_reasons=[failure.dead_reason for failure in failures],
+        suspects=[failure.suspect for failure in failures],
+    )
+    return [(job_id, status, retry_count) for job_id, status, retry_count in rows]
+
+
+_snooze = Statement("snooze")
+_release = Statement("release")
+_release_orphans = Statement("release_orphans")
+_held_by = Statement("held")
+
+
+async def snooze(connection: Connection, worker_id: int, put_off: Sequence[tuple[int, int, float]]) -> int:
+    """Put off jobs: (id, attempt, seconds), uncharged. How many still were this worker's."""
+    held = [(job_id, attempt) for job_id, attempt, _ in put_off]
+    seconds = [float(each) for _, _, each in put_off]
+    return len(await _snooze(connection, worker_id=worker_id, seconds=seconds, **_held(held)))
+
+
+async def release(connection: Connection, worker_id: int, held: Sequence[Held], *, suspect: bool = False) -> int:
+    """Give jobs back uncharged, where they stood. How many still were this worker's."""
+    return len(await _release(connection, worker_id=worker_id, suspect=suspect, **_held(held)))
+
+
+async def release_orphans(connection: Connection, batch: int) -> int:
+    """Give back what runs under workers that are not registered. How many."""
+    return len(await _release_orphans(connection, batch=batch))
+
+
+class Running(NamedTuple):
+    """A job as the database says it runs."""
+
+    id: int
+    attempt: int
+    worker_id: int
+    suspect: bool
+    max_retries: int
+    retry_count: int
+
+
+async def held_by(connection: Connection, worker_ids: list[int]) -> list[Running]:
+    """What these workers run, by what the database says."""
+    return [Running(*row) for row in await _held_by(connection, worker_ids=worker_ids)]
+
+
+def _held(held: Sequence[Held]) -> dict[str, object]:
+    return {"ids": [each[0] for each in held], "attempts": [each[1] for each in held]}

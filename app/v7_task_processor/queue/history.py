@@ -1,0 +1,38 @@
+"""Days of the history, and what is forgotten."""
+
+from .statement import Connection, Statement
+
+_add_days = Statement("add_days")
+_has_tomorrow = Statement("has_tomorrow")
+_drop_oldest_day = Statement("drop_oldest_day")
+_prune_failures = Statement("prune_failures")
+_prune_idempotency_keys = Statement("prune_idempotency_keys")
+
+
+async def add_days(connection: Connection, days_ahead: int) -> int:
+    """Make the history's partitions for today and the days ahead. How many were missing."""
+    rows = await _add_days(connection, days_ahead=days_ahead)
+    return int(rows[0][0])
+
+
+async def has_tomorrow(connection: Connection) -> bool:
+    """Whether the history has its partition for tomorrow."""
+    rows = await _has_tomorrow(connection)
+    return bool(rows[0][0])
+
+
+async def drop_oldest_day(connection: Connection, retention_days: int) -> str | None:
+    """Drop the history's oldest day if it is older than the retention. Its name; None: none was."""
+    rows = await _drop_oldest_day(connection, retention_days=retention_days)
+    name: str | None = rows[0][0]
+    return name
+
+
+async def prune_failures(connection: Connection, retention_days: int, batch: int) -> int:
+    """Forget up to `batch` failures older than the retention, but none of a job that still stands in the queue."""
+    return len(await _prune_failures(connection, retention_days=retention_days, batch=batch))
+
+
+async def prune_idempotency_keys(connection: Connection, batch: int) -> int:
+    """Forget up to `batch` keys older than seven days."""
+    return len(await _prune_idempotency_keys(connection, batch=batch))

@@ -1,0 +1,32 @@
+"""Back into the queue, of what waited for its time or for somebody to look at it."""
+
+import datetime as dt
+
+from .statement import Connection, Statement
+
+_promote = Statement("promote")
+_next_due = Statement("next_due")
+_redrive = Statement("redrive")
+
+
+async def promote(connection: Connection, batch: int) -> int:
+    """Queue up to `batch` scheduled jobs that are due. How many."""
+    return len(await _promote(connection, batch=batch))
+
+
+async def next_due_seconds(connection: Connection) -> float | None:
+    """In how many seconds the next scheduled job is due; None: none is scheduled."""
+    rows = await _next_due(connection)
+    return float(rows[0][0]) if rows else None
+
+
+async def redrive(
+    connection: Connection,
+    batch: int,
+    until: dt.datetime,
+    ids: list[int] | None = None,
+    event_type_id: int | None = None,
+) -> list[int]:
+    """Queue again up to `batch` dead letters that died before `until`, by the database's clock. Their ids."""
+    rows = await _redrive(connection, batch=batch, until=until, ids=ids, event_type_id=event_type_id)
+    return [row[0] for row in rows]
