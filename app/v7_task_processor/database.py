@@ -44,8 +44,12 @@ def conninfo(url: str, application_name: str = "v7") -> str:
 async def connect(url: str, settings: Mapping[str, str] | None = None) -> psycopg.AsyncConnection[Any]:
     """An autocommit connection with `settings` made in its session. Raises psycopg.OperationalError."""
     connection = await psycopg.AsyncConnection.connect(conninfo(url), autocommit=True, prepare_threshold=0)
-    for name, value in (settings or {}).items():
-        await connection.execute("select set_config(%s, %s, false)", [name, value])
+    try:
+        for name, value in (settings or {}).items():
+            await connection.execute("select set_config(%s, %s, false)", [name, value])
+    except BaseException:
+        await connection.close()
+        raise
     return connection
 
 

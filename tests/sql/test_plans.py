@@ -5,6 +5,7 @@ table after a quiet night must be right for the hundred thousand jobs that come 
 by the index that serves it, on every kind of table.
 """
 
+import itertools
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -82,31 +83,45 @@ EXPECTED = {
 """What must stand in the plan of each statement that workers and supervisors run."""
 
 
+Planner = psycopg.Connection[Any]
+MODES = ("force_generic_plan", "force_custom_plan")
+"""Workers prepare for ever; behind some poolers and in a session's first calls plans are made for their values."""
+
+
 @pytest.fixture(scope="module")
-def plans_url(server_url: str, template: str) -> Iterator[str]:
-    yield from shared_database(server_url, template)
+def planner(server_url: str, template: str) -> Iterator[Planner]:
+    for url in shared_database(server_url, template):
+        with psycopg.connect(url, autocommit=True, cursor_factory=psycopg.ClientCursor) as connection:
+            connection.execute("alter table v7.jobs set (autovacuum_enabled = false)")
+            yield connection
+
+
+def fill(planner: Planner, table: str) -> None:
+    planner.execute("truncate v7.jobs, v7.failures restart identity")
+    for statement in filter(str.strip, TABLES[table].split(";")):
+        planner.execute(statement.encode())
 
 
 @pytest.fixture(scope="module", params=TABLES)
-def filled(plans_url: str, request: pytest.FixtureRequest) -> str:
-    with psycopg.connect(plans_url, autocommit=True) as connection:
-        connection.execute("alter table v7.jobs set (autovacuum_enabled = false)")
-        connection.execute("truncate v7.jobs, v7.failures restart identity")
-        for statement in filter(str.strip, TABLES[request.param].split(";")):
-            connection.execute(statement.encode())
-    return plans_url
+def filled(planner: Planner, request: pytest.FixtureRequest) -> Planner:
+    fill(planner, request.param)
+    return planner
 
 
-def plan(url: str, name: str, session: dict[str, str], mode: str = "force_generic_plan", **values: Any) -> str:
+def prepared(planner: Planner, name: str) -> tuple[bytes, list[Any]]:
+    """A call of a statement, and what to call it with."""
     statement = Statement(name)
-    given = [(VALUES | values)[each] for each in statement.names]
-    with psycopg.connect(url, cursor_factory=psycopg.ClientCursor) as connection:
-        for setting, value in {**session, "plan_cache_mode": mode}.items():
-            connection.execute("select set_config(%s, %s, false)", [setting, value])
-        connection.execute(f"prepare statement as {statement.text}".encode())
-        arguments = f"({','.join(['%s'] * len(given))})" if given else ""
-        lines = connection.execute(f"explain (costs off) execute statement{arguments}".encode(), given or None)
-        return "\n".join(line for (line,) in lines)
+    planner.execute(f"prepare {name} as {statement.text}".encode())
+    arguments = [VALUES[each] for each in statement.names]
+    return f"execute {name}{'(' + ','.join(['%s'] * len(arguments)) + ')' if arguments else ''}".encode(), arguments
+
+
+def plan(planner: Planner, name: str, session: dict[str, str], mode: str = MODES[0]) -> str:
+    planner.execute("discard all")
+    for setting, value in {**session, "plan_cache_mode": mode}.items():
+        planner.execute("select set_config(%s, %s, false)", [setting, value])
+    call, arguments = prepared(planner, name)
+    return "\n".join(line for (line,) in planner.execute(b"explain (costs off) " + call, arguments or None))
 
 
 def assert_good(found: str, expected: list[str]) -> None:
@@ -116,60 +131,46 @@ def assert_good(found: str, expected: list[str]) -> None:
         assert not re.search(vice, found), f"{vice!r} in:\n{found}"
 
 
-@pytest.mark.parametrize("mode", ["force_generic_plan", "force_custom_plan"])
 @pytest.mark.parametrize("name", EXPECTED)
-def test_every_table_is_served_by_the_index_that_was_made_for_it(filled: str, name: str, mode: str) -> None:
-    assert_good(plan(filled, name, CLAIMS if name.startswith("claim") else HOT, mode), EXPECTED[name])
+def test_every_table_is_served_by_the_index_that_was_made_for_it(filled: Planner, name: str) -> None:
+    for mode in MODES:
+        assert_good(plan(filled, name, CLAIMS if name.startswith("claim") else HOT, mode), EXPECTED[name])
 
 
-@pytest.mark.parametrize("name", ["complete", "complete_unkept", "fail", "snooze", "release"])
-def test_completions_never_go_by_the_index_of_what_runs(filled: str, name: str) -> None:
-    for session in (HOT, {}):
-        for mode in ("force_generic_plan", "force_custom_plan"):
+def test_completions_never_go_by_the_index_of_what_runs(filled: Planner) -> None:
+    for name in ("complete", "complete_unkept", "fail", "snooze", "release"):
+        for session, mode in itertools.product((HOT, {}), MODES):
             assert "jobs_running" not in plan(filled, name, session, mode)
 
 
-def test_a_claim_sorts_nothing_but_its_answer(filled: str) -> None:
+def test_a_claim_sorts_nothing_but_its_answer(filled: Planner) -> None:
     found = plan(filled, "claim", CLAIMS)
     assert found.count("Sort") == 2  # the node and its key
     assert found.startswith("Sort\n")
 
 
-@pytest.mark.parametrize("mode", ["force_generic_plan", "force_custom_plan"])
-def test_dead_letters_are_found_by_their_index_or_by_id(plans_url: str, mode: str) -> None:
+def test_dead_letters_are_found_by_their_index_or_by_id(planner: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
     """Redriving runs in a session without settings, of a person, on a table that has dead letters."""
-    with psycopg.connect(plans_url, autocommit=True) as connection:
-        connection.execute("truncate v7.jobs")
-        for statement in filter(str.strip, TABLES["full"].split(";")):
-            connection.execute(statement.encode())
-    assert_good(plan(plans_url, "redrive", {}, mode, ids=None), [r"Index Scan using jobs_dead on jobs"])
-    if mode == "force_custom_plan":
-        named = plan(plans_url, "redrive", {}, mode, ids=[1, 2])
-        assert re.search(r"(Index Scan using jobs_pkey|Index Scan using jobs_dead) on jobs", named), named
+    fill(planner, "full")
+    monkeypatch.setitem(VALUES, "ids", None)
+    for mode in MODES:
+        assert_good(plan(planner, "redrive", {}, mode), [r"Index Scan using jobs_dead on jobs"])
+    monkeypatch.setitem(VALUES, "ids", [1, 2])
+    assert re.search(r"Index Scan using jobs_(pkey|dead) on jobs", plan(planner, "redrive", {}, "force_custom_plan"))
 
 
-def test_a_plan_made_on_an_empty_table_is_still_right_when_it_is_full(plans_url: str) -> None:
+def test_a_plan_made_on_an_empty_table_is_still_right_when_it_is_full(planner: Planner) -> None:
     """One session, as a worker's: it plans before the events come, and runs the same plans after."""
-    with (
-        psycopg.connect(plans_url, autocommit=True) as loader,
-        psycopg.connect(plans_url, autocommit=True, cursor_factory=psycopg.ClientCursor) as connection,
-    ):
-        loader.execute("truncate v7.jobs restart identity")
-        loader.execute("vacuum analyze v7.jobs")
-        for setting, value in HOT.items():
-            connection.execute("select set_config(%s, %s, false)", [setting, value])
-        names = ["complete", "fail", "snooze", "release", "promote"]
-        arguments = {}
-        for name in names:
-            statement = Statement(name)
-            arguments[name] = [VALUES[each] for each in statement.names]
-            connection.execute(f"prepare {name} as {statement.text}".encode())
-        calls = {name: f"execute {name}({','.join(['%s'] * len(arguments[name]))})".encode() for name in names}
-        for name in names:
-            connection.execute(calls[name], arguments[name])
-        for statement in filter(str.strip, FILL.split(";")):
-            loader.execute(statement.encode())
-        for name in names:
-            lines = connection.execute(b"explain (analyze, timing off) " + calls[name], arguments[name])
-            read_in_vain = [int(each) for (line,) in lines for each in re.findall(r"Rows Removed.*: (\d+)", line)]
-            assert max(read_in_vain, default=0) <= BATCH, name  # not the 20,000 that wait
+    fill(planner, "empty since long")
+    planner.execute("discard all")
+    for setting, value in HOT.items():
+        planner.execute("select set_config(%s, %s, false)", [setting, value])
+    calls = [prepared(planner, name) for name in ("complete", "fail", "snooze", "release", "promote")]
+    for call, arguments in calls:
+        planner.execute(call, arguments)
+    for statement in filter(str.strip, FILL.split(";")):
+        planner.execute(statement.encode())
+    for call, arguments in calls:
+        lines = planner.execute(b"explain (analyze, timing off) " + call, arguments)
+        read_in_vain = [int(each) for (line,) in lines for each in re.findall(r"Rows Removed.*: (\d+)", line)]
+        assert max(read_in_vain, default=0) <= BATCH, call  # not the 20,000 that wait

@@ -1,9 +1,12 @@
 -- Add events from arrays and commit durably, in one round trip.
 -- Called by: the API's group commit. Locks: nothing but the new rows. Serves: no index.
 -- synchronous_commit is set inside the statement, for its own transaction: a session's SET leaks through a
--- pooler, and BEGIN, SET, INSERT, COMMIT would be four round trips. The ids come in the order of the arrays,
--- since the defaults are drawn after the sort.
-with durably as materialized (select set_config('synchronous_commit', 'on', true) as setting)
+-- pooler, and BEGIN, SET, INSERT, COMMIT would be four round trips. Likewise the level of messages: the warning that
+-- a standby did not confirm is all that tells such a commit from a good one. The ids come in the order of the
+-- arrays, since the defaults are drawn after the sort.
+with durably as materialized (
+    select set_config('synchronous_commit', 'on', true) as setting,
+        set_config('client_min_messages', 'warning', true))
 insert into v7.jobs (event_type_id, user_id, priority, event_data, correlation_id, queued_at)
 select event_type_id, user_id, priority, event_data::json, correlation_id, now()
 from (select given.* from durably, unnest(

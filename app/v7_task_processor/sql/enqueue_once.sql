@@ -4,7 +4,9 @@
 -- A key that is there already is updated all the same: to wait for the transaction that may be writing it, and
 -- because only a commit that writes waits for the synchronous standby. The key's first commit may never have
 -- reached one.
-with durably as materialized (select set_config('synchronous_commit', 'on', true) as setting),
+with durably as materialized (
+    select set_config('synchronous_commit', 'on', true) as setting,
+        set_config('client_min_messages', 'warning', true)),
 given as materialized (
     select given.*, nextval('v7.jobs_id_seq') as id from durably, unnest(
         :keys::text[], :digests::bytea[], :event_type_ids::bigint[], :user_ids::bigint[], :priorities::bigint[],
