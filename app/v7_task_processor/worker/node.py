@@ -76,12 +76,13 @@ class Member:
 
     async def rescue(self, node: Node) -> None:
         connection = await self.watch_link.get()
-        worker_ids = await queue.give_up_node(connection, node)
-        if worker_ids is None:
-            return
-        telemetry.publish("node.lost", node_id=node.id)
         death = rescue.Death("its node was lost", whole_node=True)
-        await rescue.carry_out(connection, self.settings, worker_ids, None, death)
+        async with connection.transaction():
+            worker_ids = await queue.give_up_node(connection, node)
+            if worker_ids is None:
+                return
+            await rescue.carry_out(connection, self.settings, worker_ids, None, death)
+        telemetry.publish("node.lost", node_id=node.id)
 
     async def leave(self) -> None:
         await queue.unregister(await self.link.get(), [self.id])

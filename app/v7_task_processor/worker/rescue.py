@@ -77,42 +77,49 @@ def judge(held: list[Running], notes: list[Noted] | None, death: Death) -> Verdi
 async def carry_out(
     connection: Connection, settings: Settings, worker_ids: list[int], notes: list[Noted] | None, death: Death
 ) -> None:
-    """Take dead workers from the register, and do what is right with each job that they held. Repeatable."""
-    await queue.unregister(connection, worker_ids)
-    held = await queue.held_by(connection, worker_ids)
-    if not held:
-        return
-    verdict = judge(held, notes, death)
-    for worker_id in worker_ids:
-        await carry_out_for(connection, settings, worker_id, verdict, death)
-    telemetry.publish(
-        "job.rescued",
-        count=len(held),
-        completed=len(verdict.complete),
-        charged=[job.id for job in verdict.charge],
-        suspects=len(verdict.suspect),
-        why=death.error,
-    )
-    await queue.wake(connection)
+    """Take dead workers from the register, and do what is right with each job that they held. Repeatable.
+
+    One transaction: where the register showed first that they are gone, the chore that gives back orphans would come
+    between, and a charge would be lost.
+    """
+    charged_ids: list[int] = []
+    async with connection.transaction():
+        await queue.unregister(connection, worker_ids)
+        held = await queue.held_by(connection, worker_ids)
+        verdict = judge(held, notes, death)
+        for worker_id in worker_ids:
+            charged_ids += await carry_out_for(connection, settings, worker_id, verdict, death)
+    if held:
+        telemetry.publish(
+            "job.rescued",
+            count=len(held),
+            completed=len(verdict.complete),
+            charged=charged_ids,
+            suspects=len(verdict.suspect),
+            why=death.error,
+        )
+        await queue.wake(connection)
 
 
 async def carry_out_for(
     connection: Connection, settings: Settings, worker_id: int, verdict: Verdict, death: Death
-) -> None:
+) -> list[int]:
+    """The part of one worker. The jobs that were charged."""
+
     def of(jobs: list[Running]) -> list[Held]:
         return [(job.id, job.attempt) for job in jobs if job.worker_id == worker_id]
 
     if complete := of(verdict.complete):
         await queue.complete(connection, worker_id, complete, kept=settings.retention_days > 0)
-    charge = [job for job in verdict.charge if job.worker_id == worker_id]
-    if charge:
-        await queue.fail(
-            connection, worker_id, f"worker {worker_id}", [charged(job, settings, death) for job in charge]
-        )
+    charged_ids = []
+    if charge := [charged(job, settings, death) for job in verdict.charge if job.worker_id == worker_id]:
+        rows = await queue.fail(connection, worker_id, f"worker {worker_id}", charge)
+        charged_ids = [job_id for job_id, _, _ in rows]
     if suspect := of(verdict.suspect):
         await queue.release(connection, worker_id, suspect, suspect=True)
     if release := of(verdict.release):
         await queue.release(connection, worker_id, release)
+    return charged_ids
 
 
 def charged(job: Running, settings: Settings, death: Death) -> Failure:
