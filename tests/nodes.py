@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 import psycopg
@@ -69,7 +69,7 @@ class Node:
         self.environment = outside | {name: str(value) for name, value in given.items()}
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, command: str = "worker") -> "Node":
+    def start(self, command: str = "worker", stderr: IO[bytes] | None = None) -> "Node":
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
                 [*V7, command],
@@ -77,7 +77,7 @@ class Node:
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
-                stderr=output,
+                stderr=stderr or output,
             )
         return self
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psycopg
 
-from .nodes import V7, enqueue, jobs, node, wait_for_end, wait_until
+from .nodes import V7, Node, enqueue, jobs, node, wait_for_end, wait_until
 
 
 def enqueue_with_priorities(url: str, priorities: list[int]) -> list[int]:
@@ -175,3 +175,18 @@ def test_pausing_and_resuming_a_type_works_at_once_on_all_nodes(database_url: st
         v7("types", "resume", "5")
         wait_for_end(database_url)
     assert {job_id for job_id, _, _ in a.starts() + b.starts()} == {*others, *paused}
+
+
+def test_a_pipe_that_nobody_reads_stops_neither_jobs_nor_the_end(database_url: str, tmp_path: Path) -> None:
+    enqueue(database_url, {"do": "fail"}, count=500)
+    one = Node(tmp_path / "node", database_url, V7_MAX_RETRIES=2, V7_RETRY_SECONDS=0)
+    read, write = os.pipe()
+    try:
+        with os.fdopen(write, "wb") as pipe:
+            one.start(stderr=pipe)
+        wait_for_end(database_url)
+        assert one.stop() == 0
+    finally:
+        one.kill_tree()
+        os.close(read)
+    assert {row[1:] for row in jobs(database_url)} == {("dead", 2)}

@@ -11,6 +11,7 @@ import structlog
 from ..job import Job
 from ..settings import Settings
 from . import telemetry
+from .lines import Lines
 
 current_job: ContextVar[Job | None] = ContextVar("current_job", default=None)
 """The job whose handler is running here; its id and correlation id go into each line."""
@@ -59,7 +60,7 @@ def configure(settings: Settings) -> None:
     renderers: list[Any] = [console]
     if settings.log_format == "json":
         renderers = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    stream = logging.StreamHandler(sys.stderr)
+    stream = Lines(sys.stderr.fileno())
     stream.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -71,6 +72,12 @@ def configure(settings: Settings) -> None:
     root.setLevel(settings.log_level.upper())
     logging.raiseExceptions = False  # a log line that cannot be written must not become two
     telemetry.subscribe(log_transition)
+
+
+def flush() -> None:
+    """Have what is logged written, within a moment; before an end that does not do it by itself."""
+    for handler in logging.getLogger().handlers:
+        handler.flush()
 
 
 def add_job(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

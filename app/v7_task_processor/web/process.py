@@ -33,7 +33,9 @@ def main(fd: int) -> None:
     except Exception as error:
         log.exception("the API process failed")
         parent.report(Report(ready=False, error=f"{type(error).__name__}: {error}"))
+        logs.flush()
         os._exit(1)
+    logs.flush()
     os._exit(0)  # a look at the database that hangs in its thread must not hold us
 
 

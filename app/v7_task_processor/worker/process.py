@@ -59,8 +59,7 @@ def main(fd: int) -> None:
 
 def leave(code: int) -> None:
     """End without waiting for threads, which may hang in a handler."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    logs.flush()
     os._exit(code)
 
 

@@ -1,0 +1,52 @@
+"""Writes log lines from a thread of its own: a pipe that nobody reads must stop neither jobs nor the end."""
+
+import contextlib
+import logging
+import os
+import queue
+import threading
+
+LINES_MAX = 10_000
+FLUSH_SECONDS_MAX = 0.5
+
+
+class Lines(logging.Handler):
+    """Hands each line to a thread that writes it to a file descriptor. What finds no room is dropped, and counted."""
+
+    def __init__(self, fd: int) -> None:
+        super().__init__()
+        self.fd = fd
+        self.waiting: queue.SimpleQueue[str | threading.Event] = queue.SimpleQueue()
+        self.dropped = 0
+        threading.Thread(target=self.run, name="log", daemon=True).start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self.waiting.qsize() >= LINES_MAX:
+            self.dropped += 1
+            return
+        try:
+            self.waiting.put(self.format(record) + "\n")
+        except Exception:  # a log line that cannot be made must not become an error of what it tells about
+            self.dropped += 1
+
+    def run(self) -> None:
+        while True:
+            item = self.waiting.get()
+            if isinstance(item, threading.Event):
+                item.set()
+                continue
+            if self.dropped:
+                item, self.dropped = f"({self.dropped} log lines were dropped: nobody read them)\n{item}", 0
+            with contextlib.suppress(OSError):  # closed, full, or on a full disk: nowhere else to say so
+                write_all(self.fd, item.encode("utf-8", "backslashreplace"))
+
+    def flush(self) -> None:
+        """Wait until what is logged is written, but not for ever."""
+        written = threading.Event()
+        self.waiting.put(written)
+        written.wait(FLUSH_SECONDS_MAX)
+
+
+def write_all(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]
