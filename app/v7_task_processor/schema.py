@@ -102,6 +102,8 @@ jobs = Table(
     CheckConstraint("status in ('scheduled', 'queued', 'running', 'dead')", "status"),
     CheckConstraint("(status = 'running') = (worker_id is not null)", "running_has_worker"),
     CheckConstraint("(status = 'scheduled') = (run_at is not null)", "scheduled_has_run_at"),
+    # The calendar of most programs, Python's among them, ends there; one such row would break every listing.
+    CheckConstraint("run_at < '9999-01-01 00:00:00+00'", "run_at_is_in_reach"),
     CheckConstraint("(status = 'dead') = (dead_at is not null)", "dead_has_time"),
     CheckConstraint("(status = 'dead') = (dead_reason is not null)", "dead_has_reason"),
     CheckConstraint("retry_count >= 0 and attempt >= 0 and max_retries >= 0", "counts"),

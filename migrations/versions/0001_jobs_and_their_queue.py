@@ -287,6 +287,7 @@ def upgrade() -> None:
         ),
         sa.Column("queued_at", sa.DateTime(timezone=True), nullable=True, comment="When it last became runnable."),
         sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=True, comment="When a worker last took it."),
+        sa.CheckConstraint("run_at < '9999-01-01 00:00:00+00'", name=op.f("jobs_run_at_is_in_reach")),
         sa.CheckConstraint("(status = 'dead') = (dead_at is not null)", name=op.f("jobs_dead_has_time")),
         sa.CheckConstraint("(status = 'dead') = (dead_reason is not null)", name=op.f("jobs_dead_has_reason")),
         sa.CheckConstraint("(status = 'running') = (worker_id is not null)", name=op.f("jobs_running_has_worker")),

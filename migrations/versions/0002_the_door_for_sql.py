@@ -19,6 +19,10 @@ declare
     digest bytea;
     known v7.idempotency_keys;
 begin
+    if enqueue.run_at >= '9999-01-01' then
+        raise exception 'run_at is %: it must be before the year 9999', enqueue.run_at
+            using errcode = 'datetime_field_overflow';
+    end if;
     if idempotency_key is not null then
         digest := sha256(convert_to(concat_ws(',', enqueue.event_type_id, enqueue.user_id, enqueue.priority,
                                               enqueue.event_data), 'UTF8'));
