@@ -79,7 +79,7 @@ def test_spaces_around_a_value_do_not_count_and_case_of_words_neither() -> None:
 def test_an_unknown_setting_names_the_nearest(name: str, hint: str) -> None:
     assert refusal(**{name: "1"}) == f"Unknown setting {name} in the environment.{hint}"
     Path(".env").write_text(f"{name}=1\n")
-    assert refusal() == f"Unknown setting {name} in the .env.{hint}"
+    assert refusal() == f"Unknown setting {name} in .env.{hint}"
 
 
 @pytest.mark.parametrize("name", ["DATABASE_URL", "V7_ADMIN_TOKEN", "V7_API_KEYS", "V7_HANDLERS", "HOST"])

@@ -113,7 +113,8 @@ def load(source: str | None) -> Registry:
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
-        lines = "".join(traceback.format_exception(error)).strip().splitlines()
+        frames = users_frames(error.__traceback__)
+        lines = "".join(traceback.format_exception(type(error), error, frames)).strip().splitlines()
         tail = "\n".join(f"    {line}" for line in lines[-IMPORT_ERROR_LINES:])
         raise ConfigurationError(f"V7_HANDLERS: cannot import {source!r}:\n{tail}") from error
     if not registry.by_type and registry.catch_all is None:
@@ -156,6 +157,13 @@ def describe(error: BaseException) -> Described:
     return Described(
         clean(type(error).__qualname__, 200), clean(message, MESSAGE_CHARS_MAX), clean(where, TRACEBACK_CHARS_MAX)
     )
+
+
+def users_frames(frames: TracebackType | None) -> TracebackType | None:
+    """The traceback of an import from where the user's module begins; None where it never began (a SyntaxError)."""
+    while frames and frames.tb_frame.f_globals.get("__name__", "").partition(".")[0] in ("importlib", __package__):
+        frames = frames.tb_next
+    return frames
 
 
 def own_frames(frames: TracebackType | None) -> TracebackType | None:

@@ -61,7 +61,7 @@ def load(flags: Mapping[str, object] | None = None, environment: Mapping[str, st
     """
     environment = os.environ if environment is None else environment
     file = {name: value for name, value in dotenv_values(".env").items() if value is not None}
-    for source, names in (("environment", environment), (".env", file)):
+    for source, names in (("the environment", environment), (".env", file)):
         refuse_unknown(names, source)
     merged = {**file, **environment}
     # An empty value means "not set": that is what `-e NAME=` and CI systems leave behind.
@@ -78,7 +78,7 @@ def refuse_unknown(names: Mapping[str, str], source: str) -> None:
         if name.startswith("V7_") and name not in ENVIRONMENT and not name.startswith("V7_TEST_"):
             near = difflib.get_close_matches(name, ENVIRONMENT, n=1, cutoff=0.5)
             hint = f" Did you mean {near[0]}?" if near else ""
-            raise ConfigurationError(f"Unknown setting {name} in the {source}.{hint}")
+            raise ConfigurationError(f"Unknown setting {name} in {source}.{hint}")
 
 
 def checked(field: str, value: object) -> object:

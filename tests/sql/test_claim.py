@@ -3,7 +3,7 @@
 import pytest
 
 from v7_task_processor import database, queue
-from v7_task_processor.queue import BEGINNING, FIRST, LAST, Connection, Served
+from v7_task_processor.queue import BEGINNING, FIRST, LAST, Connection, Frontier, Served
 
 from ..support import EVERYTHING, add, event, one, rows, take, take_one, worker
 
@@ -61,13 +61,18 @@ async def test_the_answer_tells_where_the_sequence_stands(connection: Connection
     assert (claim.registered, claim.positions, claim.last_position) == (True, positions[:2], positions[2])
 
 
-async def test_rows_that_others_hold_are_passed_over(connection: Connection, database_url: str) -> None:
+@pytest.mark.parametrize("frontier", [BEGINNING, Frontier(1, 0, -1), Frontier(0, 0, 0)])
+async def test_rows_that_others_hold_are_passed_over(
+    connection: Connection, database_url: str, frontier: Frontier
+) -> None:
     ids = await add(connection, 4)
     worker_id = await worker(connection)
+    await connection.execute("set lock_timeout = '5s'")
     async with await database.connect(database_url) as other:
         await other.execute("begin")
         await take(other, worker_id, 2)
-        assert [job.id for job in await take(connection, worker_id)] == ids[2:]
+        claim = await queue.claim(connection, worker_id, 10, frontier, EVERYTHING)
+        assert [job.id for job in claim.jobs] == ids[2:]
         await other.execute("rollback")
     assert [job.id for job in await take(connection, worker_id)] == ids[:2]
 

@@ -94,7 +94,7 @@ def overview(connection: sa.Connection) -> Overview:
     moment = now(connection)
     listed = nodes(connection)
     alive = [node for node in listed if node.alive]
-    waiting = oldest_by_type(connection, moment)
+    waiting = waiting_by_type(connection, moment)
     paused = sa.select(event_types.c.event_type_id).where(event_types.c.paused_at.is_not(None))
     return Overview(
         now=moment,
@@ -114,7 +114,7 @@ def types_page(connection: sa.Connection, *, after: int | None = None, limit: in
     """Types that have met a worker, and those that wait to, by number."""
     moment = now(connection)
     rows = known_types(connection, after, limit + 1)
-    waiting = oldest_by_type(connection, moment, after)
+    waiting = waiting_by_type(connection, moment, after)
     beyond = elsewhere(connection)
     met = {number for _, number in beyond if after is None or number > after}
     numbers = sorted(rows.keys() | waiting.keys() | met)
@@ -200,6 +200,21 @@ def capped(counts: dict[str, int], floors: set[str]) -> Depth:
     """`floors`: statuses of which not all jobs were looked at."""
     over = [name for name in LIVE if counts.get(name, 0) > COUNT_MAX or (name in floors and name in counts)]
     return Depth(**{name: min(counts.get(name, 0), COUNT_MAX) for name in LIVE}, capped=over)
+
+
+def waiting_by_type(connection: sa.Connection, moment: dt.datetime, after: int | None = None) -> dict[int, Oldest]:
+    """For each type with queued jobs, suspects among them, the one that waits longest."""
+    found = oldest_by_type(connection, moment, after)
+    suspects = sa.select(jobs.c.event_type_id, jobs.c.queued_at).where(has_status(jobs, "queued") & jobs.c.suspect)
+    if after is not None:
+        suspects = suspects.where(jobs.c.event_type_id > after)
+    head = suspects.order_by(jobs.c.priority, jobs.c.position).limit(COUNT_MAX).subquery()
+    grouped = sa.select(head.c.event_type_id, sa.func.min(head.c.queued_at)).group_by(head.c.event_type_id)
+    for number, queued_at in connection.execute(grouped):
+        known = found.get(number)
+        if known is None or queued_at < known.queued_at:
+            found[number] = since(moment, queued_at, known is not None and known.at_least)
+    return dict(sorted(found.items()))
 
 
 def oldest_by_type(connection: sa.Connection, moment: dt.datetime, after: int | None = None) -> dict[int, Oldest]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import uuid
@@ -67,7 +68,7 @@ def listen(settings: Settings) -> socket.socket:
         return socket.create_server((settings.host, settings.port), backlog=2048)
     except OSError as error:
         raise ConfigurationError(
-            f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. "
+            f"Cannot listen on {settings.host}:{settings.port}: {os.strerror(error.errno or 0)}. "
             "Stop what uses it, or choose another with --port or PORT."
         ) from None
 
@@ -175,6 +176,7 @@ class Supervisor:
         code = await child.wait()
         if not report.ready and not self.stop.is_set():
             self.failure = report.error
+        if not report.ready and not self.stop.is_set() and (self.up or code != EXIT_CONFIG):
             log.error("a process cannot start", role=child.role, error=report.error, exit_code=code)
         await self.bury(child, code)
         return code
@@ -272,6 +274,8 @@ class Supervisor:
 
     async def drain(self, keepers: list["asyncio.Task[None]"]) -> None:
         """Have all children end: in order within the time, at once after that or on a second signal."""
+        if self.listener is not None:
+            self.listener.close()  # the API processes end first: later clients are refused, not left to wait
         children = [*self.apis, *self.workers, *self.lone]
         for child in children:
             child.drain()
