@@ -59,11 +59,12 @@ def test_two_that_kill_their_process_among_a_thousand(database_url: str, tmp_pat
 
 
 def test_two_nodes_never_run_the_same_attempt(database_url: str, tmp_path: Path) -> None:
-    enqueue(database_url, {"do": "sleep", "seconds": 0.001}, count=3000)
     with (
         node(tmp_path / "a", database_url, V7_WORKER_PROCESSES=2) as a,
         node(tmp_path / "b", database_url, V7_WORKER_PROCESSES=2) as b,
     ):
+        wait_until(lambda: a.said() and b.said(), "both work")
+        enqueue(database_url, {"do": "sleep", "seconds": 0.001}, count=3000)
         wait_for_end(database_url)
     starts = [(job_id, attempt) for job_id, attempt, _ in a.starts() + b.starts()]
     assert len(starts) == len(set(starts)) == 3000

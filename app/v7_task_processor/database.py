@@ -104,7 +104,7 @@ def schema_version(connection: Any) -> str | None:
 
 
 def check(url: str) -> None:
-    """Make sure that there is a database with the schema that this release needs, and that it can be written.
+    """Make sure that there is a database with the schema that this release needs.
 
     Raises DatabaseUnavailable or ConfigurationError, each with what to do.
     """

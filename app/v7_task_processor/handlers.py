@@ -67,7 +67,8 @@ def handler(
 
     `async def` runs in the event loop, `def` in a thread. Returning ends the event well (`Discard` and `Snooze`
     say otherwise); raising is a failure, which is retried until `max_retries` failures (absent: V7_MAX_RETRIES).
-    After `timeout_seconds` (absent: V7_TIMEOUT_SECONDS) an attempt is cancelled, and has failed.
+    After `timeout_seconds` (absent: V7_TIMEOUT_SECONDS) an attempt is cancelled, and has failed. A `def` cannot be
+    cancelled: it may end within five seconds more; after that its process is ended, and it is charged alone.
     """
     if callable(event_type_id):
         raise ConfigurationError("Write @handler() with parentheses, or @handler(event_type_id=5).")

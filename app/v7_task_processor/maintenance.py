@@ -30,7 +30,7 @@ async def run_every(seconds: float, what: str, step: Callable[[], Awaitable[floa
             answer = await step()
             pause = seconds if answer is None else answer
             said = ""
-        except psycopg.Error as error:
+        except Exception as error:  # nothing that one step meets may end the node
             if str(error) != said:  # once for each cause, not once for each try
                 said = str(error)
                 log.warning(f"cannot {what} now; will go on trying", error=said.strip())
@@ -45,7 +45,8 @@ async def promote(connection: Connection) -> float:
     if promoted == BATCH:
         return 0.0
     due = await queue.next_due_seconds(connection)
-    return PROMOTE_SECONDS if due is None else min(PROMOTE_SECONDS, max(0.005, due))
+    # What is due and was passed over is locked by somebody.
+    return PROMOTE_SECONDS if due is None or due <= 0 else min(PROMOTE_SECONDS, max(0.005, due))
 
 
 async def release_orphans(connection: Connection) -> None:
@@ -54,16 +55,15 @@ async def release_orphans(connection: Connection) -> None:
         await queue.wake(connection)
 
 
-async def prune(connection: Connection, retention_days: int) -> None:
-    """Make days ahead, drop days that are over, forget old failures and keys; in batches that lock out no one."""
+async def prune(connection: Connection, retention_days: int) -> bool:
+    """Make days ahead, drop days that are over, forget a batch of old keys and failures. Whether more are left."""
     await queue.add_days(connection, DAYS_AHEAD)
     with contextlib.suppress(psycopg.errors.LockNotAvailable):  # a reader is in the way: the next time, then
         while dropped := await queue.drop_oldest_day(connection, retention_days):
             log.info("dropped a day of the history", table=dropped)
-    while await queue.prune_failures(connection, max(1, retention_days), BATCH) == BATCH:
-        pass
-    while await queue.prune_idempotency_keys(connection, BATCH) == BATCH:
-        pass
+    keys = await queue.prune_idempotency_keys(connection, BATCH)
+    failures = await queue.prune_failures(connection, max(1, retention_days), BATCH)
+    return BATCH in (keys, failures)
 
 
 class Chores:
@@ -76,17 +76,21 @@ class Chores:
     async def round(self) -> float:
         """Do what is due. In how many seconds the next round is."""
         connection = await self.link.get()
-        if self.is_due("orphans", ORPHANS_SECONDS):
+        pause = await promote(connection)
+        if self.is_due("orphans"):
             await release_orphans(connection)
-        if self.is_due("types", TYPES_SECONDS):
+            self.done("orphans", ORPHANS_SECONDS)
+        if self.is_due("types"):
             await queue.discover_event_types(connection)
-        if self.is_due("prune", PRUNE_SECONDS):
-            await prune(connection, self.retention_days)
-        return await promote(connection)
+            self.done("types", TYPES_SECONDS)
+        if self.is_due("prune"):
+            more = await prune(connection, self.retention_days)
+            self.done("prune", 0.0 if more else PRUNE_SECONDS)
+        return pause
 
-    def is_due(self, what: str, seconds: float) -> bool:
-        now = time.monotonic()
-        if now < self.due.get(what, 0.0):
-            return False
-        self.due[what] = now + seconds
-        return True
+    def is_due(self, what: str) -> bool:
+        return time.monotonic() >= self.due.get(what, 0.0)
+
+    def done(self, what: str, seconds: float) -> None:
+        """It went through; in so many seconds again."""
+        self.due[what] = time.monotonic() + seconds

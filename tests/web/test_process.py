@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import http.client
 import signal
 import socket
 import threading
@@ -41,10 +42,12 @@ def test_draining_answers_what_is_on_its_way(database_url: str) -> None:
             post.start()
         while not connection.execute(WAITS).fetchone():
             pass
-        idle = socket.create_connection(("127.0.0.1", api.port))
+        idle = http.client.HTTPConnection("127.0.0.1", api.port)
+        idle.request("GET", "/livez")
+        idle.getresponse().read()  # one that was not accepted yet would wait for the next process
         api.process.send_signal(signal.SIGTERM)
-        with idle:
-            assert idle.recv(1) == b""  # closed
+        assert idle.sock.recv(1) == b""  # closed
+        idle.close()
         connection.rollback()
         for post in posts:
             post.join()

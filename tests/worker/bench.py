@@ -10,7 +10,7 @@ from v7_task_processor.handlers import Handler, Registry
 from v7_task_processor.settings import Settings
 from v7_task_processor.worker.executor import Executor
 from v7_task_processor.worker.outcome import Ended, Failed
-from v7_task_processor.worker.slots import NodeMap
+from v7_task_processor.worker.slots import NodeMap, now
 
 
 class Bench:
@@ -19,7 +19,7 @@ class Bench:
     def __init__(self, folder: Path, concurrency: int = 4, slots: int = 200) -> None:
         self.time = 1000.0
         self.notes = NodeMap.create(folder / "node.map", 1, slots)
-        self.notes.beat()
+        self.notes.beat(now())
         self.section = self.notes.section(0)
         self.ended: list[Ended] = []
         self.registry = Registry()

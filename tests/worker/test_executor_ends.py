@@ -12,7 +12,7 @@ import pytest
 from v7_task_processor import Job, Snooze
 from v7_task_processor.worker.executor import BEAT_AGE_SECONDS_MAX, STALE_SECONDS
 from v7_task_processor.worker.outcome import Ended, Release
-from v7_task_processor.worker.slots import ENDED, STARTED, ns
+from v7_task_processor.worker.slots import ENDED, STARTED, now, ns
 
 from .bench import Bench, error_of
 
@@ -219,7 +219,7 @@ async def test_nothing_is_claimed_by_a_node_that_could_not_say_that_it_lives(ben
     assert bench.executor.wanted() == 4
     bench.notes.view[3] -= ns(BEAT_AGE_SECONDS_MAX + 1)
     assert bench.executor.wanted() == 0
-    bench.notes.beat()
+    bench.notes.beat(now())
     assert bench.executor.wanted() == 4
 
 

@@ -3,6 +3,7 @@
 import signal
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from v7_task_processor import queue
@@ -111,6 +112,27 @@ async def test_a_verdict_is_carried_out_and_doing_it_again_changes_nothing(conne
         ]
     assert await rows(connection, "select id from v7.workers") == [(node_id,)]
     assert await rows(connection, "select count(*) from v7.failures") == [(0,)]
+
+
+async def test_a_rescue_is_carried_out_whole_or_not_at_all(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        raise psycopg.OperationalError
+
+    worker_id = await worker(connection)
+    guilty, innocent = await add(connection, 2)
+    await take(connection, worker_id)
+    notes = [Noted(guilty, 1, 0.0, STARTED), Noted(innocent, 1, 0.0, SUCCEEDED)]
+    before = await everything(connection)
+    with monkeypatch.context() as breaking, pytest.raises(psycopg.OperationalError):
+        breaking.setattr(queue, "fail", broken)
+        await carry_out(connection, Settings(), [worker_id], notes, CRASH)
+    assert await everything(connection) == before
+    assert await rows(connection, "select count(*) from v7.workers where id = %s", worker_id) == [(1,)]
+    assert await queue.release_orphans(connection, 10) == 0
+    await carry_out(connection, Settings(retry_seconds=0), [worker_id], notes, CRASH)
+    assert await rows(connection, STATES) == [("queued", 1, True), ("succeeded", 0, False)]
 
 
 async def test_who_is_charged_stays_a_suspect_with_its_failure_told(connection: Connection) -> None:

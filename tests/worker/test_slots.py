@@ -14,10 +14,10 @@ from v7_task_processor.worker.slots import ENDED, STARTED, SUCCEEDED, NodeMap, N
 DEAD_NODE = """
 import sys
 from pathlib import Path
-from v7_task_processor.worker.slots import NodeMap
+from v7_task_processor.worker.slots import NodeMap, now
 notes = NodeMap.create(Path(sys.argv[1]), 2, 3)
 notes.section(1).start(7, 2, 5.0)
-notes.beat()
+notes.beat(now())
 print("made", flush=True)
 sys.stdin.read()
 """
@@ -82,7 +82,7 @@ def test_another_process_sees_it_through_the_inherited_file(notes: NodeMap) -> N
 def test_ages_are_those_of_the_last_beat_and_tick(notes: NodeMap) -> None:
     section = notes.section(0)
     assert notes.beat_age_seconds() == pytest.approx(now(), abs=60)  # never: as old as the machine
-    notes.beat()
+    notes.beat(now())
     section.tick()
     assert 0 <= notes.beat_age_seconds() < 5
     assert 0 <= section.tick_age_seconds() < 5

@@ -24,6 +24,8 @@ LEVELS = {
     "job.dead": "error",
     "job.taken_away": "warning",
     "job.rescued": "warning",
+    "node.lost": "error",
+    "node.rescued": "warning",
     "worker.crashed": "error",
     "worker.stuck": "error",
 }

@@ -31,6 +31,8 @@ class Child:
         self.process: asyncio.subprocess.Process | None = None
         self.ours: socket.socket | None = None
         self.ready = False
+        self.resting = False
+        """It has ended, and waits for its next start."""
         self.stuck = False
         self.overdue: frozenset[tuple[int, int]] = frozenset()
         """It was ended because of attempts past their limit; those that are to blame, where one can tell."""

@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context
 from typing import NamedTuple
 
 from ..handlers import Handler, Registry, describe
@@ -23,6 +24,8 @@ BEAT_AGE_SECONDS_MAX = 10.0
 """A node that could not say for so long that it lives starts nothing: another may soon take its jobs."""
 PREFETCH_SECONDS = 0.05
 PREFETCH_MAX = 1000
+DISPATCH_SECONDS_MAX = 0.05
+"""Handlers that never wait keep the event loop from turning; for so long at a time."""
 SNOOZE_SECONDS_MAX = 100 * 365 * 86400
 
 
@@ -104,8 +107,12 @@ class Executor:
             return
         self.dispatching = True
         try:
-            time = now()
+            began = now()
             while self.buffer and len(self.running) < self.concurrency and self.section.free:
+                time = now()
+                if time - began > DISPATCH_SECONDS_MAX:
+                    asyncio.get_running_loop().call_soon(self.dispatch)
+                    break
                 if time - self.buffer[0].claimed_at > STALE_SECONDS:
                     self.give_back()
                     break
@@ -131,11 +138,12 @@ class Executor:
         if not handler.is_async:
             self.submit(attempt)
         elif sys.version_info >= (3, 12):
-            # Runs to its first await here and now: most of the cost of a task is in being scheduled.
+            # Runs to its first await here and now: most of the cost of a task is in being scheduled. In a context
+            # of its own, since we may be called from the end of another job.
             loop = asyncio.get_running_loop()
-            attempt.task = asyncio.Task(self.run(attempt), loop=loop, eager_start=True)
+            attempt.task = asyncio.Task(self.run(attempt), loop=loop, eager_start=True, context=Context())
         else:
-            attempt.task = asyncio.create_task(self.run(attempt))
+            attempt.task = asyncio.create_task(self.run(attempt), context=Context())
 
     def submit(self, attempt: Attempt) -> None:
         try:

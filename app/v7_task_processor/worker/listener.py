@@ -12,6 +12,7 @@ from .session import RECONNECT_SECONDS_MAX, Session
 
 log = logs.get(__name__)
 CHANNEL = "v7"
+KNOWN_TYPES_MAX = 100_000
 
 
 class Listener:
@@ -34,7 +35,7 @@ class Listener:
                     while True:
                         await self.hear(connection)
                         await self.chores(connection)
-            except psycopg.OperationalError as error:
+            except psycopg.Error as error:
                 log.warning("not listening", error=str(error).strip(), again_in=pause)
             await asyncio.sleep(pause)
             pause = min(2 * pause, RECONNECT_SECONDS_MAX)
@@ -48,8 +49,8 @@ class Listener:
 
     async def chores(self, connection: Connection) -> None:
         self.scheduler.set_paused(await queue.paused_event_types(connection))
-        new = self.scheduler.met - self.known
+        new, self.scheduler.met = self.scheduler.met - self.known, set()
         if new:
             await queue.ensure_event_types(connection, sorted(new))
-            self.known |= new
+            self.known = new if len(self.known) > KNOWN_TYPES_MAX else self.known | new
         await self.session.forget_earlier(connection)

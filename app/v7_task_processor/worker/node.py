@@ -47,20 +47,22 @@ class Member:
         )
         assert node_id is not None
         self.id = node_id
-        self.map.beat()
+        self.map.beat(now())
 
     async def beat(self) -> bool:
         """Say that this node lives. False: others have given it up."""
+        sent_at = now()
         if not await queue.beat(await self.link.get(), self.id):
             return False
-        self.map.beat()
+        self.map.beat(sent_at)
         return True
 
     async def watch(self) -> None:
         """Look at the others' beats; rescue from those that this node has itself seen stand still."""
         connection = await self.watch_link.get()
         time = now()
-        if time - self.watched_at > WATCH_GAP_SECONDS_MAX:
+        # Where this node cannot say that it lives, the others cannot either: the database may be read-only.
+        if max(time - self.watched_at, self.map.beat_age_seconds()) > WATCH_GAP_SECONDS_MAX:
             self.watching.clear()
         self.watched_at = time
         found = {node.id: node for node in await queue.nodes(connection) if node.id != self.id}

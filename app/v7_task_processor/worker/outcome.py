@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from ..handlers import Described
+from ..handlers import MESSAGE_CHARS_MAX, Described, clean
 from ..job import Discard, Job, Snooze
 
 
@@ -18,7 +18,7 @@ class Failed(NamedTuple):
     @classmethod
     def mistake(cls, what: str) -> "Failed":
         """Its answer makes no sense."""
-        return cls(Described("TypeError", what, ""))
+        return cls(Described("TypeError", clean(what, MESSAGE_CHARS_MAX), ""))
 
 
 class Release(NamedTuple):

@@ -29,9 +29,9 @@ async def rescue_predecessors(connection: Connection, settings: Settings, folder
             node = nodes.get(path.stem)
             if node is not None:
                 await rescue_one(connection, settings, node.id, notes)
-                path.unlink()
+                path.unlink(missing_ok=True)
             elif time.time() - os.fstat(notes.fd).st_mtime > FORGET_SECONDS:
-                path.unlink()
+                path.unlink(missing_ok=True)
         finally:
             notes.close()
 
@@ -42,7 +42,7 @@ async def rescue_one(connection: Connection, settings: Settings, node_id: int, n
     death = rescue.Death("its node died", whole_node=True)
     await rescue.carry_out(connection, settings, [each.worker_id for each in workers], noted, death)
     await queue.unregister(connection, [node_id])
-    telemetry.publish("node.succeeded", node_id=node_id)
+    telemetry.publish("node.rescued", node_id=node_id)
 
 
 def maps(folder: Path) -> list[Path]:

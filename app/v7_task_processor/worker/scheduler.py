@@ -39,11 +39,11 @@ class Scheduler:
             self.wake.clear()
             if not self.lone:
                 self.executor.pace.measure(now())
-            claim = await self.session.attempt(lambda batch=wanted: self.claim(batch))  # type: ignore[misc]
+            claim, worker_id = await self.session.attempt(lambda batch=wanted: self.claim(batch))  # type: ignore[misc]
             if not claim.registered:
                 raise Rescued
             self.met.update(job.event_type_id for job in claim.jobs)
-            self.executor.add(claim.jobs, self.session.worker_id)
+            self.executor.add(claim.jobs, worker_id)
             if len(claim.jobs) < wanted:
                 self.empty_claims += not claim.jobs
                 await self.wait(self.wake)
@@ -56,16 +56,18 @@ class Scheduler:
         except TimeoutError:
             pass
 
-    async def claim(self, batch: int) -> Claim:
+    async def claim(self, batch: int) -> tuple[Claim, int]:
+        """What was claimed, and under which identity: it may be another by the time of the answer."""
+        worker_id = self.session.worker_id
         if self.lone:
-            return await queue.claim_suspect(self.session.claims, self.session.worker_id, self.served)
+            return await queue.claim_suspect(self.session.claims, worker_id, self.served), worker_id
         if self.generation != self.session.generation:
             self.generation, self.cursor = self.session.generation, Cursor()
         began = now()
         looked = self.cursor.next(began)
-        claim = await queue.claim(self.session.claims, self.session.worker_id, batch, looked, self.served)
+        claim = await queue.claim(self.session.claims, worker_id, batch, looked, self.served)
         self.cursor.took(looked, claim, batch, began, now())
-        return claim
+        return claim, worker_id
 
     def set_paused(self, paused: list[int]) -> None:
         """Claim nothing of these types from now on."""

@@ -63,23 +63,38 @@ class Session:
         self.lock = asyncio.Lock()
 
     async def open(self) -> None:
-        """Connect and register. Raises psycopg.OperationalError, and Rescued."""
-        self.claims = await database.connect(self.url, CLAIMS)
-        self.records = await database.connect(self.url, HOT)
-        settings = self.assignment.settings
+        """Connect and register. Raises psycopg.Error, and Rescued.
+
+        All three change at once: a claim on a new connection must never be made under an earlier identity.
+        """
+        claims = await database.connect(self.url, CLAIMS)
+        try:
+            records = await database.connect(self.url, HOT)
+        except BaseException:
+            await claims.close()
+            raise
+        try:
+            worker_id = await self.register(records)
+        except BaseException:
+            await claims.close()
+            await records.close()
+            raise
+        self.claims, self.records, self.worker_id = claims, records, worker_id
+
+    async def register(self, connection: Connection) -> int:
         worker_id = await queue.register(
-            self.records,
+            connection,
             node_id=self.assignment.node_id,
             name=self.name,
             pid=os.getpid(),
             token=self.assignment.token,
             version=__version__,
-            concurrency=settings.concurrency,
+            concurrency=self.assignment.settings.concurrency,
             event_type_ids=None,
         )
         if worker_id is None:
             raise Rescued
-        self.worker_id = worker_id
+        return worker_id
 
     async def attempt(self, statement: Callable[[], Awaitable[Answer]]) -> Answer:
         """Run a statement until it goes through, over whatever breaks; repeatable ones only.
@@ -111,14 +126,15 @@ class Session:
             if generation != self.generation:
                 return
             await self.close()
-            self.earlier.append(self.worker_id)
             pause = 0.05
             while True:
+                if self.worker_id not in self.earlier:
+                    self.earlier.append(self.worker_id)
                 try:
                     await self.open()
-                    await self.reconcile()
+                    await self.reconcile(self.records)
                     break
-                except psycopg.OperationalError as error:
+                except psycopg.Error as error:
                     log.warning("no connection to the database", error=str(error).strip(), again_in=pause)
                     await self.close()
                     await asyncio.sleep(pause)
@@ -126,21 +142,25 @@ class Session:
             self.generation += 1
             log.info("connected again", worker_id=self.worker_id)
 
-    async def reconcile(self) -> None:
+    async def reconcile(self, connection: Connection) -> None:
         """Release what the database says we run and we do not: claims whose answers were lost."""
         known = self.holds()
         lost: dict[int, list[Held]] = {}
-        for row in await queue.held_by(self.records, self.earlier):
+        for row in await queue.held_by(connection, self.earlier):
             held = (row.id, row.attempt)
             if (held, row.worker_id) not in known:
                 lost.setdefault(row.worker_id, []).append(held)
         for worker_id, held_jobs in lost.items():
-            await queue.release(self.records, worker_id, held_jobs)
+            await queue.release(connection, worker_id, held_jobs)
             telemetry.publish("job.released", count=len(held_jobs), why="the claim's answer was lost")
 
     async def forget_earlier(self, connection: Connection) -> None:
-        """Unregister earlier identities under which nothing runs any more."""
+        """Unregister earlier identities under which nothing runs any more.
+
+        A lost claim may have committed after the reconnection looked for it, hence once more until then.
+        """
         if self.earlier:
+            await self.reconcile(connection)
             needed = {worker_id for _, worker_id in self.holds()}
             done = [worker_id for worker_id in self.earlier if worker_id not in needed]
             if done:

@@ -63,7 +63,10 @@ class NodeMap:
     @classmethod
     def of_dead_node(cls, path: Path) -> "NodeMap | None":
         """The notes of a node that is dead; None: it lives, or its file is no map."""
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except OSError:  # another was faster, or it is somebody else's
+            return None
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(fd).st_size >= 8 * HEADER:
@@ -84,9 +87,9 @@ class NodeMap:
         self.memory.close()
         os.close(self.fd)
 
-    def beat(self) -> None:
-        """The supervisor's: this node's heartbeat has just been written to the database."""
-        self.view[3] = ns(now())
+    def beat(self, sent_at: float) -> None:
+        """The supervisor's: the heartbeat that was sent then is in the database."""
+        self.view[3] = ns(sent_at)
 
     def beat_age_seconds(self) -> float:
         """How long ago that was."""

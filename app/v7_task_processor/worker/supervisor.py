@@ -165,11 +165,17 @@ class Supervisor:
             code = await self.live(child)
             if not self.up and code == EXIT_CONFIG:
                 raise ConfigurationError(self.failure)
+            child.resting = True
             await asyncio.sleep(0 if self.stop.is_set() else child.restart_seconds())
+            child.resting = False
 
     async def live(self, child: Child) -> int:
         """One life of a process, from its start to the rescue of what it held; its exit code."""
-        await child.start(self.assignment(child))
+        try:
+            await child.start(self.assignment(child))
+        except OSError as error:  # no memory, no process ids: as if it had died at once
+            log.error("cannot start a process", role=child.role, error=str(error))
+            return 1
         report = await child.first_report()
         if report.ready:
             await self.welcome(child, report)
@@ -230,8 +236,11 @@ class Supervisor:
             while True:
                 try:
                     return await step(await self.link.get())
-                except psycopg.OperationalError as error:
-                    log.warning("the database did not answer; trying again", error=str(error).strip())
+                except psycopg.Error as error:
+                    log.warning("the database did not do it; trying again", error=str(error).strip())
+                    if isinstance(error, psycopg.errors.CheckViolation):  # the history has no partition for today
+                        with contextlib.suppress(psycopg.Error):
+                            await queue.add_days(await self.link.get(), maintenance.DAYS_AHEAD)
                     await asyncio.sleep(AGAIN_SECONDS)
 
     async def beat(self) -> None:
@@ -251,9 +260,14 @@ class Supervisor:
         idle = next((child for child in self.lone if child not in self.lone_lives), None)
         if idle is None or self.stop.is_set():
             return
-        if await queue.suspects_wait(await self.suspects_link.get(), self.served):
+        if await queue.suspects_wait(await self.suspects_link.get(), self.served) and not self.stop.is_set():
             self.lone_lives[idle] = asyncio.create_task(self.live(idle))
-            self.lone_lives[idle].add_done_callback(lambda _: self.lone_lives.pop(idle))
+            self.lone_lives[idle].add_done_callback(lambda life: self.lone_ended(idle, life))
+
+    def lone_ended(self, child: Child, life: "asyncio.Task[int]") -> None:
+        del self.lone_lives[child]
+        if not life.cancelled() and life.exception() is not None:
+            log.error("what a lone worker held was not given back", error=repr(life.exception()))
 
     async def end_stuck(self) -> None:
         """End processes with attempts that are past their limit and did not end when they were told to."""
@@ -280,8 +294,8 @@ class Supervisor:
         for child in children:
             child.drain()
         for keeper, child in zip(keepers, [*self.workers, *self.apis], strict=True):
-            if not child.alive:
-                keeper.cancel()  # it waits for its next start
+            if child.resting:
+                keeper.cancel()
         lives = asyncio.gather(*keepers, *self.lone_lives.values(), return_exceptions=True)
         now = asyncio.ensure_future(self.stop_now.wait())
         ends: list[asyncio.Future[Any]] = [lives, now]
@@ -294,10 +308,12 @@ class Supervisor:
 
     async def leave(self) -> None:
         """Take this node from the register. Where the database is away, others will."""
+        left = False
         with contextlib.suppress(psycopg.Error, TimeoutError):
             async with asyncio.timeout(LEAVE_SECONDS_MAX):
                 await self.member.leave()
+                left = True
         for link in (self.link, self.suspects_link, self.chores_link):
             await link.close()
-        if self.map_path is not None:
+        if left and self.map_path is not None:
             self.map_path.unlink(missing_ok=True)
