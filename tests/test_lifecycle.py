@@ -191,3 +191,28 @@ def test_a_pipe_that_nobody_reads_stops_neither_jobs_nor_the_end(database_url: s
         one.kill_tree()
         os.close(read)
     assert {row[1:] for row in jobs(database_url)} == {("dead", 2)}
+
+
+def test_a_database_that_is_read_only_for_a_while_charges_nobody(database_url: str, tmp_path: Path) -> None:
+    """As in a failover, or where the provider's disk is full: connections break, and nothing can be written."""
+    enqueue(database_url, {"do": "sleep", "seconds": 1}, count=30)
+    with node(tmp_path / "node", database_url) as one, psycopg.connect(database_url, autocommit=True) as admin:
+        wait_until(lambda: len(one.starts()) == 16, "the first run")
+        admin.execute("set default_transaction_read_only = off")
+        set_read_only(admin, "on")
+        wait_until(lambda: "read-only transaction" in one.said(), "the node meets it")
+        wait_until(lambda: len(one.noted("end")) == 16, "what ran has ended, and cannot be written")
+        set_read_only(admin, "off")
+        wait_for_end(database_url)
+        assert one.stop() == 0
+    assert {row[1:] for row in jobs(database_url)} == {("succeeded", 0)}
+    assert len(one.starts()) == 30
+
+
+def set_read_only(admin: psycopg.Connection, setting: str) -> None:
+    """For all who connect from now on; and all have to."""
+    admin.execute(f"alter database {admin.info.dbname} set default_transaction_read_only = {setting}")
+    admin.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity"
+        " where datname = current_database() and pid <> pg_backend_pid()"
+    )
