@@ -38,7 +38,8 @@ ENV PATH=/opt/v7/bin:$PATH \
     # `docker stop` kills after 10 s, and after the drain the embedded Postgres wants to end too. With a longer
     # grace time (docker stop --timeout, stop_grace_period, terminationGracePeriodSeconds) make this 4 s less.
     V7_SHUTDOWN_SECONDS=6
-USER v7
+# By number: Kubernetes checks runAsNonRoot on nothing else.
+USER 10001
 VOLUME /var/lib/v7
 EXPOSE 4000
 STOPSIGNAL SIGTERM
