@@ -14,7 +14,8 @@ LAG_SECONDS = 0.1
 """A transaction that commits within this of drawing its position is never missed."""
 PLAIN_SHARE = 20
 """Plain claims take at most one part in so many of the time."""
-PLAIN_SECONDS_MAX = 1.0
+PLAIN_SECONDS_MAX = 4.0
+"""What commits late, or was put back by others, is found within this and one claim, however long that takes."""
 
 
 class Cursor:
