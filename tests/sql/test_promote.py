@@ -47,6 +47,7 @@ async def test_batches_begin_with_what_waits_longest(connection: Connection) -> 
 
 async def test_two_at_once_pass_over_each_others_rows(connection: Connection, database_url: str) -> None:
     ids = [await scheduled(connection, seconds) for seconds in (-3, -2, -1)]
+    await connection.execute("set lock_timeout = '5s'")
     async with await database.connect(database_url) as other:
         await other.execute("begin")
         assert await queue.promote(other, 1) == 1

@@ -107,6 +107,7 @@ async def test_of_two_rescuers_one_gets_the_node(connection: Connection, databas
     lost = await node(connection)
     worker_id = await worker(connection, lost)
     watched = await seen(connection, lost)
+    await connection.execute("set lock_timeout = '5s'")
     async with await database.connect(database_url) as other:
         await other.execute("begin")
         assert await queue.give_up_node(other, watched) == [worker_id]
