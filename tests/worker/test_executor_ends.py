@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from v7_task_processor import Job, Snooze
@@ -228,7 +229,7 @@ async def test_a_copy_that_a_handler_makes_of_the_process_says_nothing(
     bench: Bench, tmp_path: Path, is_async: bool
 ) -> None:
     said = tmp_path / "said"
-    codes: list[int] = []
+    codes: list[int | None] = []
 
     def say(ended: Ended) -> None:
         with said.open("a") as file:
@@ -239,7 +240,12 @@ async def test_a_copy_that_a_handler_makes_of_the_process_says_nothing(
             warnings.simplefilter("ignore", DeprecationWarning)
             pid = os.fork()
         if pid:
-            codes.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+            copy = psutil.Process(pid)
+            try:
+                codes.append(copy.wait(10))
+            finally:
+                if copy.is_running():
+                    copy.kill()
 
     async def fork_async(job: Job) -> None:
         fork(job)

@@ -1,5 +1,4 @@
-"""Words about how attempts ended reach the database, whatever breaks, once. Its sessions are real, and so is what
-breaks them."""
+"""Words about how attempts ended reach the database, whatever breaks, once. What breaks is real."""
 
 import asyncio
 import contextlib
@@ -75,8 +74,7 @@ async def opened(database_url: str, connection: Connection, tmp_path: Path) -> A
 
 @pytest.fixture
 async def bench(opened: Opens) -> Bench:
-    made: Bench = await opened()
-    return made
+    return await opened()  # type: ignore[no-any-return]
 
 
 @pytest.fixture
