@@ -141,7 +141,8 @@ class Node:
         return self.noted("start")
 
     def noted(self, what: str) -> list[tuple[int, int, int]]:
-        lines = [line.split() for line in self.log.read_text().splitlines()]
+        whole = self.log.read_text().rpartition("\n")[0]  # a reader may see the half of a line that is being written
+        lines = [line.split() for line in whole.splitlines()]
         return [(int(job), int(attempt), int(pid)) for kind, job, attempt, pid in lines if kind == what]
 
 
