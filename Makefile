@@ -5,7 +5,7 @@ BIN := .venv/bin
 COMPILE := uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test check fmt bench lock clean
+.PHONY: help run test faults mutants soak check fmt bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this help
@@ -15,7 +15,16 @@ run: .venv/run ## serve on port 4000, on an embedded Postgres kept in .v7/
 	@exec $(BIN)/v7 run
 
 test: .venv/dev ## run the tests (TESTS=path and PYTEST_ARGS=... narrow them)
-	@$(BIN)/pytest -n 4 --dist worksteal $(PYTEST_ARGS) $(TESTS)
+	@$(BIN)/pytest -n 4 --dist worksteal -m "not slow" $(PYTEST_ARGS) $(TESTS)
+
+faults: .venv/dev ## run the tests of every fault in docs/faults.md, the slow ones too
+	@$(BIN)/pytest -n 8 --dist worksteal -m fault $(PYTEST_ARGS) $(TESTS)
+
+mutants: .venv/dev ## take each promise from the product in turn, and see that the ledger notices
+	@$(BIN)/pytest -n 4 --dist worksteal -m mutant $(PYTEST_ARGS) $(TESTS)
+
+soak: .venv/dev ## faults at random under load, and the ledger at the end (SECONDS=60 SEED=1)
+	@$(BIN)/python -m tests.faults.soak $(or $(SECONDS),60) $(or $(SEED),1) $(SOAK_ARGS)
 
 check: .venv/dev ## lint, types, import directions, schema drift
 	@$(BIN)/ruff check .

@@ -1,0 +1,1 @@
+"""What becomes of events when something breaks: every fault of docs/faults.md, made for real."""
