@@ -1,0 +1,144 @@
+"""Short disasters, each under a minute. The product comes through them with a clean ledger; a product from which
+the promise in question was taken does not (test_mutants.py)."""
+
+import contextlib
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+
+from ..nodes import wait_until
+from .lab import Lab
+from .load import CALM, HANDLERS
+from .nemesis import signal_to
+
+Scenario = Callable[[Lab], None]
+LOST_SECONDS = 15.0
+ONE_TYPE = HANDLERS.replace("@handler(timeout_seconds=20)", "@handler(event_type_id=1, timeout_seconds=20)")
+
+
+def running(lab: Lab, node: str) -> int:
+    """How many jobs run on a node."""
+    asked = """select count(*) from v7.jobs job join v7.workers worker on worker.id = job.worker_id
+        join v7.workers node on node.id = worker.node_id
+        where node.pid = %s and job.status = 'running'"""
+    return int(str(lab.cluster.sql(asked, lab.places[node].node.running.pid)[0][0]))
+
+
+def postgres_is_killed_under_load(lab: Lab) -> None:
+    """Without workers, whose completions would flush what the events' own commits had not."""
+    lab.add("api", "api")
+    clients = lab.ready().send(CALM, 8, 300.0)
+    for _ in range(2):
+        acked = clients.answers.get(200, 0) + 200
+        wait_until(lambda goal=acked: clients.answers.get(200, 0) > goal, "clients were answered")
+        begin = time.monotonic()
+        lab.cluster.kill()
+        lab.cluster.start()
+        lab.fault("database-crashed", "database", [], begin)
+    clients.stop()
+    lab.add("a")
+
+
+def a_frozen_node_wakes_while_its_jobs_run_elsewhere(lab: Lab) -> None:
+    lab.add("a")
+    lab.ready()
+    lab.enqueue("sleep", 2, seconds=6)
+    wait_until(lambda: running(lab, "a") == 2, "they run")
+    begin, frozen = time.monotonic(), lab.places["a"].node.tree()
+    lab.places["a"].notice()
+    for each in frozen:
+        signal_to(each, signal.SIGSTOP)
+    lab.add("b")
+    wait_until(lambda: running(lab, "b") > 0, "they were rescued and run again")
+    for each in frozen:
+        signal_to(each, signal.SIGCONT)
+    lab.fault("node-frozen", "a", [each.pid for each in frozen], begin)
+
+
+def all_are_cut_off_and_come_back_one_after_the_other(lab: Lab) -> None:
+    lab.add("a")
+    lab.add("b")
+    lab.ready()
+    lab.enqueue("sleep", 16, seconds=18)
+    wait_until(lambda: running(lab, "a") + running(lab, "b") == 16 and running(lab, "b") > 0, "they run on both")
+    begin = time.monotonic()
+    for name in ("a", "b"):
+        lab.places[name].proxy.refuses = True
+        lab.places[name].proxy.cut()
+    time.sleep(LOST_SECONDS + 1)  # is the fault: it must be longer than what makes a node a lost one
+    lab.places["a"].proxy.refuses = False
+    wait_until(lambda: beats_since(lab, "a", 2), "the first is back")
+    lab.places["b"].proxy.refuses = False
+    lab.fault("connections-cut", "a", [], begin)
+
+
+def beats_since(lab: Lab, node: str, seconds: float) -> bool:
+    asked = """select heartbeat_at > clock_timestamp() - make_interval(secs => %s) from v7.workers
+        where pid = %s and node_id is null"""
+    return lab.cluster.sql(asked, seconds, lab.places[node].node.running.pid) == [(True,)]
+
+
+def handlers_end_the_interpreter_beside_others(lab: Lab) -> None:
+    lab.add("a")
+    lab.ready()
+    for _ in range(3):
+        lab.enqueue("sleep", 8, seconds=1.5)
+        lab.enqueue("exit", 1, seconds=0.3)
+
+
+def answers_of_claims_are_lost(lab: Lab) -> None:
+    """And of other statements that carry lists: what is done there and not heard here runs under nobody."""
+    place = lab.add("a")
+    lab.ready()
+    dice = random.Random(lab.seed)
+    place.proxy.hit = lambda data: data[:1] == b"B" and b"{" in data and dice.random() < 0.3
+    while place.proxy.hits < 12:
+        lab.enqueue("ok", 20)
+    place.proxy.hit = None
+
+
+def a_crash_takes_positions_back(lab: Lab) -> None:
+    """Positions that were drawn and not flushed are drawn again: later events stand before what was seen.
+
+    Behind so many rows that nobody serves, a worker can seldom afford to look everywhere.
+    """
+    place = lab.add("a", handlers=ONE_TYPE, V7_CONCURRENCY=1)
+    lab.ready()
+    with unserved(lab, 200_000):
+        lab.enqueue("sleep", 60, seconds=0.2, priority=9)
+        wait_until(lambda: lab.cluster.sql("select count(*) > 5 from v7.finished_jobs") == [(True,)], "it works")
+        begin = time.monotonic()
+        with place.proxy.away():
+            lab.cluster.stop(signal.SIGQUIT)
+            lab.cluster.start()
+            lab.cluster.sql("select setval('v7.position', last_value - 100000) from v7.position")
+        lab.fault("database-crashed", "database", [], begin)
+        wait_until(lambda: running(lab, "a") > 0, "it works again")
+        for _ in range(10):
+            lab.enqueue("ok", priority=0)
+            time.sleep(0.2)  # each at another moment between two looks
+        waiting = "select count(*) from v7.jobs where event_type_id = 1"
+        wait_until(lambda: lab.cluster.sql(waiting) == [(0,)], "all is handled")
+
+
+@contextlib.contextmanager
+def unserved(lab: Lab, count: int) -> Iterator[None]:
+    """So many of another type before all others, which no record shows."""
+    rows = """insert into v7.jobs (event_type_id, user_id, priority, event_data, correlation_id, queued_at)
+        select 99, 1, -1, '{}', '', now() from generate_series(1, %s)"""
+    lab.unseen(rows, count)
+    try:
+        yield
+    finally:
+        lab.unseen("delete from v7.jobs where event_type_id = 99")
+
+
+SCENARIOS: list[Scenario] = [
+    postgres_is_killed_under_load,
+    a_frozen_node_wakes_while_its_jobs_run_elsewhere,
+    all_are_cut_off_and_come_back_one_after_the_other,
+    handlers_end_the_interpreter_beside_others,
+    answers_of_claims_are_lost,
+    a_crash_takes_positions_back,
+]
