@@ -3,7 +3,7 @@
 import pytest
 
 from v7_task_processor.cli import banner
-from v7_task_processor.database import Server
+from v7_task_processor.database import Server, Standby
 from v7_task_processor.settings import Settings
 
 SAFE = {"fsync": "on", "full_page_writes": "on", "synchronous_standby_names": ""}
@@ -51,5 +51,11 @@ def test_a_degraded_server_is_called_so(name: str) -> None:
 
 
 def test_standbys_are_part_of_the_promise() -> None:
-    said = screen(SERVER._replace(settings=SAFE | {"synchronous_standby_names": "ANY 1 (a, b)"}))
-    assert said["promise"] == "an answer 200 means: durable on this server and on its standbys, ANY 1 (a, b)"
+    said = screen(
+        SERVER._replace(
+            settings=SAFE | {"synchronous_standby_names": "ANY 1 (a, b)"}, standbys=(Standby("a\x1b[31m", "quorum"),)
+        )
+    )
+    assert said["promise"] == (
+        "an answer 200 means: durable on 2 nodes (this one and 1 synchronous standby, a\\x1b[31m)"
+    )

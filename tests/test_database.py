@@ -33,6 +33,12 @@ def test_no_connection_waits_for_ever_unless_its_address_says_so() -> None:
     assert found["tcp_user_timeout"] == "10000"
 
 
+def test_only_a_primary_will_do_unless_the_address_says_so() -> None:
+    assert conninfo_to_dict(database.conninfo("host=a,b dbname=x"))["target_session_attrs"] == "read-write"
+    given = conninfo_to_dict(database.conninfo("postgresql://a,b/x?target_session_attrs=any"))
+    assert given["target_session_attrs"] == "any"
+
+
 @pytest.mark.parametrize("url", ["nonsense", "mysql://a:hunter2@b/c", "host=x hunter2"])
 def test_what_is_no_address_is_told_without_showing_it(url: str) -> None:
     with pytest.raises(ConfigurationError, match="must look like postgresql://") as refused:
@@ -74,6 +80,7 @@ def test_of_several_that_migrate_at_once_one_does_it(empty_database_url: str) ->
     assert sorted(done, key=str) == [(SCHEMA_VERSION, SCHEMA_VERSION)] * 2 + [(None, SCHEMA_VERSION)]
 
 
+@pytest.mark.fault(75)
 def test_a_schema_that_does_not_fit_says_what_to_do(database_url: str, empty_database_url: str) -> None:
     with pytest.raises(ConfigurationError, match=r"no schema v7 yet\. Make it with: v7 migrate"):
         database.check(empty_database_url)
@@ -91,6 +98,7 @@ def test_a_server_describes_itself(database_url: str) -> None:
     assert found.number // 10_000 >= 15
     assert found.version.startswith(str(found.number // 10_000))
     assert found.settings.keys() == {"fsync"}
+    assert (found.is_standby, found.standbys, found.schema) == (False, (), SCHEMA_VERSION)
     with pytest.raises(DatabaseUnavailable):
         database.describe(NOWHERE, [])
 
@@ -112,6 +120,27 @@ async def test_a_link_keeps_its_connection_until_it_breaks(database_url: str) ->
     await link.close()
     third = await link.get()
     assert not third.closed
+    await link.close()
+
+
+async def test_a_link_greets_each_new_connection(database_url: str) -> None:
+    greeted = []
+
+    async def greet(connection: object) -> None:
+        greeted.append(connection)
+        if len(greeted) == 2:
+            raise psycopg.OperationalError("not this one")
+
+    link = Link(database_url, greet=greet)
+    first = await link.get()
+    assert await link.get() is first
+    await link.close()
+    with pytest.raises(psycopg.OperationalError, match="not this one"):
+        await link.get()
+    assert link.connection is None
+    assert greeted[1].closed  # type: ignore[attr-defined]
+    await link.get()
+    assert len(greeted) == 3
     await link.close()
 
 

@@ -70,9 +70,13 @@ def test_numbers_go_as_text_and_the_rest_as_it_is(value: object, becomes: object
     assert literal(value) == becomes
 
 
-async def test_acknowledged_words_are_durable_whatever_the_sessions_default(connection: Connection) -> None:
+@pytest.mark.parametrize(("default", "becomes"), [("off", "on"), ("local", "on"), ("remote_apply", "remote_apply")])
+async def test_acknowledged_words_are_durable_whatever_the_sessions_default(
+    connection: Connection, default: str, becomes: str
+) -> None:
+    """What is stronger than on is kept."""
     await connection.execute(AT_COMMIT.encode(), prepare=False)
-    await connection.execute("set synchronous_commit = off")
+    await connection.execute(f"set synchronous_commit = {default}")
     worker_id = await worker(connection)
 
     async def held() -> int:
@@ -84,8 +88,8 @@ async def test_acknowledged_words_are_durable_whatever_the_sessions_default(conn
 
     async def seen(what: str, answer: Any) -> None:
         settings = [setting for (setting,) in await rows(connection, "select distinct setting from seen")]
-        assert (what, settings, bool(answer)) == (what, ["on"], True)
-        assert await rows(connection, "show synchronous_commit") == [("off",)]
+        assert (what, settings, bool(answer)) == (what, [becomes], True)
+        assert await rows(connection, "show synchronous_commit") == [(default,)]
         await connection.execute("delete from seen")
 
     await seen("enqueue", await queue.enqueue(connection, [event()]))

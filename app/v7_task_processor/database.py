@@ -1,6 +1,6 @@
 """Connections to Postgres, and the version of our schema in it."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,7 +13,7 @@ from .errors import ConfigurationError, DatabaseUnavailable
 if TYPE_CHECKING:  # half a second to import, and most processes never migrate or list
     import sqlalchemy as sa
 
-SCHEMA_VERSION = "0002"
+SCHEMA_VERSION = "0003"
 """The migration that this release needs."""
 
 MIGRATION_LOCK = 0x76375F6D  # "v7_m": one migrator at a time, the others wait and find nothing to do
@@ -24,10 +24,31 @@ CONNECTION_DEFAULTS = {
     "keepalives_interval": "2",
     "keepalives_count": "3",
     "tcp_user_timeout": "10000",
+    # Of several hosts the primary; a standby is no connection. Servers say which they are as they greet: it costs
+    # nothing (behind a pooler that keeps it to itself, one round trip).
+    "target_session_attrs": "read-write",
 }
+STATEMENT_TIMEOUT = "30s"
+# Roles with timeouts of their own are common, and would break what must take its time, or wait.
+SESSION = {
+    "default_transaction_isolation": "read committed",
+    "statement_timeout": STATEMENT_TIMEOUT,
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": STATEMENT_TIMEOUT,
+    "idle_session_timeout": "0",
+    "transaction_timeout": "0",
+}
+# What this server does not know yet (transaction_timeout is of 17) is left out.
+SETTLE = """
+select set_config(name, given.setting, false)
+from unnest(%s::text[], %s::text[]) as given(name, setting) join pg_settings using (name)"""
+LOCAL = {"synchronous_commit": "local"}
+"""For what need not be on a standby: it goes on while a synchronous one is missing."""
+READ_ONLY = "session is read-only"
+"""What libpq says of a server that takes no writes."""
 
 
-def conninfo(url: str, application_name: str = "v7") -> str:
+def conninfo(url: str, application_name: str = "v7", **instead: str) -> str:
     """A libpq connection string from DATABASE_URL, in any of the spellings that libraries use."""
     scheme, _, rest = url.partition("://")
     if scheme.partition("+")[0] in ("postgres", "postgresql") and rest:
@@ -38,28 +59,40 @@ def conninfo(url: str, application_name: str = "v7") -> str:
         raise ConfigurationError(
             "DATABASE_URL is not a Postgres address: it must look like postgresql://user:password@host/database."
         ) from None
-    return make_conninfo("", **{**CONNECTION_DEFAULTS, "application_name": application_name, **given})
+    return make_conninfo("", **{**CONNECTION_DEFAULTS, "application_name": application_name, **given, **instead})
 
 
 async def connect(url: str, settings: Mapping[str, str] | None = None) -> psycopg.AsyncConnection[Any]:
-    """An autocommit connection with `settings` made in its session. Raises psycopg.OperationalError."""
+    """An autocommit connection whose session has our settings, whatever its role, database or server has by default,
+    and `settings` over them. Raises psycopg.OperationalError."""
     connection = await psycopg.AsyncConnection.connect(conninfo(url), autocommit=True, prepare_threshold=0)
     try:
-        for name, value in (settings or {}).items():
-            await connection.execute("select set_config(%s, %s, false)", [name, value])
+        own = {**SESSION, **(settings or {})}
+        await connection.execute(SETTLE, [list(own), list(own.values())])
     except BaseException:
         await connection.close()
         raise
     return connection
 
 
-def engine(url: str) -> "sa.Engine":
+def connect_to_read(url: str) -> psycopg.Connection[Any]:
+    """To the primary, or to a standby where no primary is to be had. Raises psycopg.OperationalError."""
+    try:
+        return psycopg.connect(conninfo(url))
+    except psycopg.OperationalError as error:
+        if READ_ONLY not in str(error):
+            raise
+    return psycopg.connect(conninfo(url, target_session_attrs="any"))
+
+
+def engine(url: str, *, only_reads: bool = False) -> "sa.Engine":
     """For migrations and listings; hot statements use psycopg itself (0.1 ms a statement less)."""
     import sqlalchemy as sa
 
-    return sa.create_engine(
-        "postgresql+psycopg://", creator=lambda: psycopg.connect(conninfo(url)), poolclass=sa.NullPool
-    )
+    def connect() -> psycopg.Connection[Any]:
+        return connect_to_read(url) if only_reads else psycopg.connect(conninfo(url))
+
+    return sa.create_engine("postgresql+psycopg://", creator=connect, poolclass=sa.NullPool)
 
 
 def migrate(url: str) -> tuple[str | None, str]:
@@ -109,7 +142,7 @@ def check(url: str) -> None:
     Raises DatabaseUnavailable or ConfigurationError, each with what to do.
     """
     try:
-        with psycopg.connect(conninfo(url)) as connection:
+        with connect_to_read(url) as connection:
             found = schema_version(connection)
     except psycopg.OperationalError as error:
         raise unavailable(error) from None
@@ -117,26 +150,56 @@ def check(url: str) -> None:
         raise ConfigurationError(mismatch(found))
 
 
+class Standby(NamedTuple):
+    """Who receives the server's log. Both are null where this user may not see them: only members of pg_monitor do.
+
+    `state` is pg_stat_replication's sync_state: sync, quorum, potential or async.
+    """
+
+    name: str | None
+    state: str | None
+
+
 class Server(NamedTuple):
-    """A server as it describes itself. `number` is its version as libpq counts: 180006."""
+    """A server as it describes itself. `number` is its version as libpq counts: 180006; `schema` is ours in it."""
 
     version: str
     number: int
     host: str
     database: str
     settings: dict[str, str]
+    is_standby: bool = False
+    standbys: tuple[Standby, ...] = ()
+    schema: str | None = None
+
+
+# A backup copies files and a logical subscriber has no pages: neither takes over from this server.
+STANDBYS = """
+select application_name, sync_state from pg_stat_replication s
+where state is distinct from 'backup' and not (sync_state is not distinct from 'async' and exists (
+    select from pg_replication_slots where slot_type = 'logical' and active_pid = s.pid))
+order by application_name, pid"""
 
 
 def describe(url: str, names: list[str]) -> Server:
     """What serves a database, with these of its settings (those that it knows). Raises DatabaseUnavailable."""
     try:
-        with psycopg.connect(conninfo(url)) as connection:
+        with connect_to_read(url) as connection:
             rows = connection.execute(
-                "select name, current_setting(name) from pg_settings where name = any(%s)", [names]
+                "select name, current_setting(name, true) from unnest(%s::text[]) as given(name)", [names]
             ).fetchall()
+            row = connection.execute("select pg_is_in_recovery()").fetchone()
             info = connection.info
-            version = info.parameter_status("server_version") or str(info.server_version)
-            return Server(version, info.server_version, info.host, info.dbname, dict(rows))
+            return Server(
+                version=info.parameter_status("server_version") or str(info.server_version),
+                number=info.server_version,
+                host=info.host,
+                database=info.dbname,
+                settings={name: setting for name, setting in rows if setting is not None},
+                is_standby=row is not None and row[0],
+                standbys=tuple(Standby(*each) for each in connection.execute(STANDBYS).fetchall()),
+                schema=schema_version(connection),
+            )
     except psycopg.OperationalError as error:
         raise unavailable(error) from None
 
@@ -155,9 +218,18 @@ def mismatch(found: str | None) -> str:
     )
 
 
+STANDBY_ONLY = (
+    "The server is a standby (read-only), or set to be read-only: it takes no events. Point DATABASE_URL at the "
+    "primary, or name all servers in it, and the primary is found: postgresql://user@one,two/database"
+)
+
+
 def unavailable(error: Exception) -> DatabaseUnavailable:
     """The error for people: what libpq said, without our connection string."""
-    said = str(getattr(error, "orig", None) or error).strip().splitlines() or ["no reason given"]
+    text = str(getattr(error, "orig", None) or error).strip()
+    if READ_ONLY in text:
+        return DatabaseUnavailable(STANDBY_ONLY)
+    said = text.splitlines() or ["no reason given"]
     return DatabaseUnavailable(
         f"Cannot reach the database: {said[0]}. Check DATABASE_URL and that the server runs "
         "(without DATABASE_URL an embedded one is used)."
@@ -165,18 +237,33 @@ def unavailable(error: Exception) -> DatabaseUnavailable:
 
 
 class Link:
-    """A connection that is made anew after it broke. For one task: two that share it would wait for each other."""
+    """A connection that is made anew after it broke. For one task: two that share it would wait for each other.
 
-    def __init__(self, url: str, settings: Mapping[str, str] | None = None) -> None:
-        self.url, self.settings = url, settings
+    `greet` is called with each new connection; where it raises, there is none.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        settings: Mapping[str, str] | None = None,
+        greet: Callable[[psycopg.AsyncConnection[Any]], Awaitable[object]] | None = None,
+    ) -> None:
+        self.url, self.settings, self.greet = url, settings, greet
         self.connection: psycopg.AsyncConnection[Any] | None = None
 
     async def get(self) -> psycopg.AsyncConnection[Any]:
         """A connection that was not broken when it was last used. Raises psycopg.OperationalError."""
         if self.connection is not None and not self.connection.closed:
             return self.connection
-        self.connection = await connect(self.url, self.settings)
-        return self.connection
+        connection = await connect(self.url, self.settings)
+        try:
+            if self.greet is not None:
+                await self.greet(connection)
+        except BaseException:
+            await connection.close()
+            raise
+        self.connection = connection
+        return connection
 
     async def close(self) -> None:
         if self.connection is not None:

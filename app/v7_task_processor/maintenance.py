@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import psycopg
 
 from . import queue
 from .database import Link
-from .observability import logs
+from .observability import logs, telemetry
 from .queue import Connection
 
 log = logs.get(__name__)
@@ -19,6 +20,11 @@ PROMOTE_SECONDS = 0.5
 ORPHANS_SECONDS = 1.0
 TYPES_SECONDS = 10.0
 PRUNE_SECONDS = 3600.0
+REFUSED_SECONDS, REFUSED_MAX = 60.0, 1000
+AGAIN_SECONDS = 10.0
+"""After a chore that failed, at most."""
+REFUSALS = ("22", "23", "54", "P0", "XX")
+"""Classes of SQLSTATE that one job of a batch can cause: data, constraints, limits, somebody's triggers, damage."""
 
 
 async def run_every(seconds: float, what: str, step: Callable[[], Awaitable[float | None]]) -> None:
@@ -37,16 +43,72 @@ async def run_every(seconds: float, what: str, step: Callable[[], Awaitable[floa
         await asyncio.sleep(pause)
 
 
-async def promote(connection: Connection) -> float:
-    """Queue what is due, and wake workers for it. In how many seconds to look again."""
-    promoted = await queue.promote(connection, BATCH)
+NOT_NOW = ("08", "25", "40", "53", "55P03", "57", "58")
+"""What a server says that goes away, that is read-only or full, or that is busy: there is nothing to give out."""
+unrecognised: set[str] = set()
+"""Why servers could not be recognised by this process: each is told once."""
+
+
+async def recognise(connection: Connection) -> None:
+    """Before anything is given out on a new connection: make sure that nothing is given out twice.
+
+    After a failover that lost the end of the log, or a restore, the database would give out again ids and positions
+    that were given out before. Raises psycopg.Error where the connection cannot be used.
+    """
+    try:
+        change = await queue.recognise(connection)
+    except psycopg.Error as error:
+        why = error.sqlstate or ""
+        if connection.closed or why.startswith(NOT_NOW):
+            raise
+        # Too few rights, or a service that does not tell. To refuse work for that would be worse than the risk.
+        if why not in unrecognised:
+            unrecognised.add(why)
+            log.warning(
+                "it cannot be seen whether the database was moved to another server; after that ids may repeat",
+                error=str(error).strip(),
+            )
+        return
+    if change is not None:
+        telemetry.publish(
+            "server.changed",
+            old_timeline=change.old_timeline,
+            timeline=change.timeline,
+            same_system=change.same_system,
+            jump=change.jump,
+            why="a failover or a restore: ids and positions go on beyond all that were given out before",
+        )
+
+
+async def promote(connection: Connection, refused: set[int] | None = None) -> float:
+    """Queue what is due, and wake workers for it. In how many seconds to look again.
+
+    `refused` are jobs to pass over, and grows by those that Postgres refuses to queue.
+    """
+    promoted, batch = await promote_past(connection, set() if refused is None else refused)
     if promoted:
         await queue.wake(connection)
-    if promoted == BATCH:
+    if promoted == batch:
         return 0.0
     due = await queue.next_due_seconds(connection)
-    # What is due and was passed over is locked by somebody.
+    # What is due and was passed over is locked by somebody, or refused.
     return PROMOTE_SECONDS if due is None or due <= 0 else min(PROMOTE_SECONDS, max(0.005, due))
+
+
+async def promote_past(connection: Connection, refused: set[int]) -> tuple[int, int]:
+    """Queue a batch: how many of how many. One job that is refused must not hold up the others: ever smaller batches
+    lead up to it, and then past it."""
+    batch = BATCH
+    while True:
+        try:
+            return await queue.promote(connection, batch, refused), batch
+        except psycopg.Error as error:
+            if not (error.sqlstate or "").startswith(REFUSALS) or len(refused) >= REFUSED_MAX:
+                raise
+            if batch == 1 and (job_id := await queue.first_due(connection, refused)) is not None:
+                refused.add(job_id)
+                log.error("Postgres refuses to queue a job that is due", job_id=job_id, error=str(error).strip())
+        batch = max(1, batch // 2)
 
 
 async def release_orphans(connection: Connection) -> None:
@@ -57,13 +119,35 @@ async def release_orphans(connection: Connection) -> None:
 
 async def prune(connection: Connection, retention_days: int) -> bool:
     """Make days ahead, drop days that are over, forget a batch of old keys and failures. Whether more are left."""
-    await queue.add_days(connection, DAYS_AHEAD)
+    *_, keys, failures = await all_of(
+        connection,
+        lambda: queue.add_days(connection, DAYS_AHEAD),
+        lambda: drop_days(connection, retention_days),
+        lambda: queue.prune_idempotency_keys(connection, BATCH),
+        lambda: queue.prune_failures(connection, max(1, retention_days), BATCH),
+    )
+    return BATCH in (keys, failures)
+
+
+async def drop_days(connection: Connection, retention_days: int) -> None:
     with contextlib.suppress(psycopg.errors.LockNotAvailable):  # a reader is in the way: the next time, then
         while dropped := await queue.drop_oldest_day(connection, retention_days):
             log.info("dropped a day of the history", table=dropped)
-    keys = await queue.prune_idempotency_keys(connection, BATCH)
-    failures = await queue.prune_failures(connection, max(1, retention_days), BATCH)
-    return BATCH in (keys, failures)
+
+
+async def all_of(connection: Connection, *steps: Callable[[], Awaitable[Any]]) -> list[Any]:
+    """The answers of all steps. One that fails does not keep the rest from being done: its error is raised after."""
+    answers, errors = [], []
+    for step in steps:
+        try:
+            answers.append(await step())
+        except psycopg.Error as error:
+            if connection.closed:
+                raise
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    return answers
 
 
 class Chores:
@@ -72,25 +156,33 @@ class Chores:
     def __init__(self, link: Link, retention_days: int) -> None:
         self.link, self.retention_days = link, retention_days
         self.due: dict[str, float] = {}
+        self.refused: set[int] = set()
 
     async def round(self) -> float:
         """Do what is due. In how many seconds the next round is."""
         connection = await self.link.get()
-        pause = await promote(connection)
-        if self.is_due("orphans"):
-            await release_orphans(connection)
-            self.done("orphans", ORPHANS_SECONDS)
-        if self.is_due("types"):
-            await queue.discover_event_types(connection)
-            self.done("types", TYPES_SECONDS)
-        if self.is_due("prune"):
-            more = await prune(connection, self.retention_days)
-            self.done("prune", 0.0 if more else PRUNE_SECONDS)
-        return pause
+        if self.is_due("refused"):  # whoever was in their way may have been put right
+            self.refused.clear()
+            self.done("refused", REFUSED_SECONDS)
+        pause, *_ = await all_of(
+            connection,
+            lambda: promote(connection, self.refused),
+            lambda: self.if_due("orphans", ORPHANS_SECONDS, lambda: release_orphans(connection)),
+            lambda: self.if_due("types", TYPES_SECONDS, lambda: queue.discover_event_types(connection)),
+            lambda: self.if_due("prune", PRUNE_SECONDS, lambda: prune(connection, self.retention_days)),
+        )
+        return float(pause)
+
+    async def if_due(self, what: str, seconds: float, chore: Callable[[], Awaitable[Any]]) -> None:
+        """Do it where its time has come; again in `seconds`, or at once where it answers True: more is left."""
+        if self.is_due(what):
+            self.done(what, min(seconds, AGAIN_SECONDS))  # should it fail
+            more = await chore()
+            self.done(what, 0.0 if more is True else seconds)
 
     def is_due(self, what: str) -> bool:
         return time.monotonic() >= self.due.get(what, 0.0)
 
     def done(self, what: str, seconds: float) -> None:
-        """It went through; in so many seconds again."""
+        """In so many seconds again."""
         self.due[what] = time.monotonic() + seconds

@@ -193,3 +193,20 @@ idempotency_keys = Table(
     Index("idempotency_keys_created_at", "created_at"),
     comment="Makes sending again safe, for 7 days, whatever became of the job.",
 )
+
+server = Table(
+    "server",
+    metadata,
+    Column(
+        "one_row",
+        Boolean,
+        primary_key=True,
+        server_default=sa.true(),
+        comment="Always true: there is one row.",
+    ),
+    Column("system_identifier", BigInteger, comment="The cluster, by pg_control_system(); null: not seen yet."),
+    Column("timeline", BigInteger, comment="Its timeline, a new one after each failover; null: not seen yet."),
+    Column("seen_at", Time, nullable=False, server_default=sa.func.now(), comment="When it was first seen there."),
+    CheckConstraint("one_row", "one_row"),
+    comment="Where this database stands. Where that changes, ids and positions jump, so that none is given out twice.",
+)

@@ -9,10 +9,10 @@ import click
 
 from .. import __version__
 from ..database import Server
+from ..promise import promise
 from ..settings import Settings, data_path
 from .text import plain, plural
 
-PROMISES = ["fsync", "full_page_writes", "synchronous_standby_names"]
 EVENT = '{"event_type_id": 1, "user_id": 1, "priority": 1, "event_data": {"hello": "world"}}'
 
 
@@ -27,7 +27,7 @@ def lines(settings: Settings, server: Server, *, embedded: bool, address: str, w
         shown.append(line("handlers", handlers(settings)))
         shown.append(line("workers", pace(settings)))
     if address:
-        shown.append(line("promise", promise(server)))
+        shown.append(line("promise", worth(server)))
         shown.append(line("send", f"curl {reachable(address)}/api/event/v1{headers(settings)} -d '{EVENT}'"))
     shown.append(line("look", f"{program()} status (or jobs list, dead list, psql, doctor)"))
     shown.append(line("stop", "Ctrl-C: what runs is finished, what waits is kept"))
@@ -54,17 +54,11 @@ def pace(settings: Settings) -> str:
     return f"{plural(settings.worker_processes, 'process', 'processes')}, {settings.concurrency} at once in each"
 
 
-def promise(server: Server) -> str:
+def worth(server: Server) -> str:
     """What an answer of 200 is worth here."""
-    off = [name for name in ("fsync", "full_page_writes") if server.settings.get(name) == "off"]
-    if off:
-        return click.style(
-            f"degraded: {' and '.join(off)} is off, so a crash of the machine can lose what was answered 200",
-            fg="yellow",
-        )
-    standbys = server.settings.get("synchronous_standby_names")
-    also = f" and on its standbys, {plain(standbys)}" if standbys else ""
-    return f"an answer 200 means: durable on this server{also}"
+    found = promise(server)
+    says = plain(found.introduced())
+    return click.style(says, fg="yellow") if found.state == "fails" else says
 
 
 def headers(settings: Settings) -> str:

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 import sqlalchemy as sa
 
-from .. import database, listing
+from .. import database, listing, promise
 from ..database import Server
 from ..errors import ConfigurationError, V7Error
 from ..listing import Overview
@@ -20,14 +20,7 @@ from .place import opened
 from .text import age, number, plural
 
 VERSIONS = range(15, 19)
-SETTINGS = [
-    "fsync",
-    "full_page_writes",
-    "synchronous_commit",
-    "synchronous_standby_names",
-    "autovacuum",
-    "track_counts",
-]
+SETTINGS = [*promise.SETTINGS, "autovacuum", "track_counts"]
 DAYS_AHEAD = 2
 TRANSACTION_SECONDS_MAX = 600
 DISK_FREE_BYTES_MIN = 1 << 30
@@ -66,6 +59,7 @@ def examine(settings: Settings) -> Iterator[Check]:
             return
         yield Check("database", "holds", f"{server.database} on {server.host or 'localhost'} answers")
         yield from durability(server)
+        yield worth(server)
         try:
             database.check(place.url)
         except ConfigurationError as error:
@@ -73,8 +67,6 @@ def examine(settings: Settings) -> Iterator[Check]:
             return
         yield Check("schema", "holds", f"version {database.SCHEMA_VERSION}, as this release needs it")
         connection = stack.enter_context(listing.reading(place.url))
-        if standbys := server.settings.get("synchronous_standby_names"):
-            yield replication(connection, standbys)
         yield days(connection)
         yield transactions(connection)
         yield from queue(listing.overview(connection))
@@ -120,7 +112,9 @@ def durability(server: Server) -> Iterator[Check]:
             yield Check(name, "fails", f"off: {risk}", f"Set {name} = on in postgresql.conf and reload.")
         else:
             yield Check(name, "holds", "on")
-    says = f"{server.settings.get('synchronous_commit')} by default; acknowledgements and completions set it on"
+    commit = server.settings.get("synchronous_commit")
+    ours = "keep it" if commit in ("on", "remote_apply") else "set it on"
+    says = f"{commit} by default; acknowledgements and completions {ours}"
     yield Check("synchronous_commit", "holds", says)
     if "off" in (server.settings.get("autovacuum"), server.settings.get("track_counts")):
         todo = "Set autovacuum = on and track_counts = on: the queue's table churns."
@@ -129,16 +123,10 @@ def durability(server: Server) -> Iterator[Check]:
         yield Check("autovacuum", "holds", "on")
 
 
-def replication(connection: sa.Connection, names: str) -> Check:
-    count = listing.synchronous_standbys(connection)
-    if count is None:
-        return Check(
-            "standbys", "note", f"{names}: this user may not see whether one is connected", "Grant pg_monitor."
-        )
-    if count == 0:
-        todo = "Bring one up, or set synchronous_standby_names to what there is."
-        return Check("standbys", "fails", f"none of {names} is connected, so commits wait for ever", todo)
-    return Check("standbys", "holds", f"{names}: {plural(count, 'standby', 'standbys')} connected")
+def worth(server: Server) -> Check:
+    """What a 200 is worth: the same sentence as at the start and in /readyz."""
+    found = promise.promise(server)
+    return Check("promise", found.state, found.sentence, found.todo)
 
 
 def days(connection: sa.Connection) -> Check:

@@ -34,6 +34,8 @@ def psql(settings: Settings, arguments: tuple[str, ...]) -> int:
     """
     with opened(settings) as place:
         parameters = conninfo_to_dict(database.conninfo(place.url, "v7 psql"))
+        if "," not in str(parameters.get("host", "")):
+            parameters["target_session_attrs"] = "any"  # people may look at a standby, if that is all they name
         environment = dict(os.environ)
         if password := parameters.pop("password", None):
             environment["PGPASSWORD"] = str(password)  # anybody can read a command line

@@ -98,10 +98,24 @@ def v7() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0, 1 failure, 2 usage, 69 no database, 78 bad configuration."""
+    open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a character is no failure
     sys.exit(run(arguments))
+
+
+def open_standard_streams() -> None:
+    """Point those that we were started without (`2>&-`) to nowhere: the next file or connection would get the number,
+    and our log lines."""
+    for fd, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free, this one
+            os.set_inheritable(fd, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(fd, "r" if fd == 0 else "w", closefd=False))
 
 
 def run(arguments: Sequence[str] | None) -> int:

@@ -2,13 +2,16 @@
 
 import contextlib
 import functools
+import os
 import signal
+import sys
 from collections.abc import Callable
 from types import FrameType
 
 import click
 
-from .. import database
+from .. import database, promise
+from ..errors import DatabaseUnavailable
 from ..settings import Settings, data_path
 from . import banner
 from .options import DATABASE, LISTEN, LOGS, WORK, examples, settings_options
@@ -59,7 +62,7 @@ def run(settings: Settings) -> int:
             folder = data_path(settings)
             stack.enter_context(embedded.lock_run(folder))
             if not (folder / "postgres").exists():
-                click.echo(f"Making a Postgres in {folder}, once …", err=True)
+                say(f"Making a Postgres in {folder}, once …")
         place = stack.enter_context(opened(settings, create=True))
         ensure_schema(place.url)
         return serve(settings, place, api=True, workers=True)
@@ -94,9 +97,12 @@ def worker(settings: Settings) -> int:
 
 
 def serve(settings: Settings, place: Place, *, api: bool, workers: bool) -> int:
+    from ..observability import logs
     from ..worker.supervisor import supervise
 
-    server = database.describe(place.url, banner.PROMISES)
+    server = database.describe(place.url, promise.SETTINGS)
+    if server.is_standby:
+        raise DatabaseUnavailable(database.STANDBY_ONLY)
     lines = functools.partial(banner.lines, settings, server, embedded=place.server is not None)
     return supervise(
         settings,
@@ -104,5 +110,11 @@ def serve(settings: Settings, place: Place, *, api: bool, workers: bool) -> int:
         api=api,
         workers=workers,
         server=place.server,
-        on_ready=lambda address: click.echo("\n".join(lines(address=address, workers=workers)), err=True),
+        on_ready=lambda address: logs.say("\n".join(lines(address=address, workers=workers))),
     )
+
+
+def say(line: str) -> None:
+    """Tell people. Where nobody can hear it (a full disk, a reader that left) nothing is wrong with the node."""
+    with contextlib.suppress(OSError):
+        os.write(sys.stderr.fileno(), f"{line}\n".encode("utf-8", "backslashreplace"))

@@ -21,7 +21,7 @@ from .jobs import (
     queue_page,
 )
 from .nodes import NodeRow, WorkerRow, nodes
-from .server import Transaction, missing_days, oldest_transaction, synchronous_standbys
+from .server import Transaction, missing_days, oldest_transaction
 from .session import now, reading
 
 __all__ = [
@@ -53,6 +53,5 @@ __all__ = [
     "overview",
     "queue_page",
     "reading",
-    "synchronous_standbys",
     "types_page",
 ]

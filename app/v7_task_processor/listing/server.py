@@ -25,7 +25,6 @@ activity = sa.table(
     sa.column("pid", sa.Integer),
     sa.column("xact_start", sa.DateTime(timezone=True)),
 )
-replication = sa.table("pg_stat_replication", sa.column("sync_state", sa.Text))
 
 
 def oldest_transaction(connection: sa.Connection) -> Transaction | None:
@@ -59,11 +58,3 @@ def missing_days(connection: sa.Connection, days_ahead: int) -> list[dt.date]:
     names = [f"{SCHEMA}.finished_jobs_{day:%Y%m%d}" for day in days]
     found = connection.execute(sa.select(*(sa.func.to_regclass(name).is_not(None) for name in names))).one()
     return [day for day, exists in zip(days, found, strict=True) if not exists]
-
-
-def synchronous_standbys(connection: sa.Connection) -> int | None:
-    """How many standbys are connected that a commit may wait for; None: this user may not see that."""
-    state = replication.c.sync_state
-    waited_for = sa.func.count().filter(state.in_(["sync", "quorum"]))
-    seen, hidden = connection.execute(sa.select(waited_for, sa.func.count().filter(state.is_(None)))).one()
-    return None if hidden and not seen else int(seen)

@@ -17,7 +17,7 @@ def reading(url: str) -> Iterator[sa.Connection]:
 
     Raises sqlalchemy.exc.OperationalError.
     """
-    with database.engine(url).connect() as connection:
+    with database.engine(url, only_reads=True).connect() as connection:
         connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         seconds = f"{STATEMENT_SECONDS_MAX}s"
         connection.execute(sa.select(sa.func.set_config("statement_timeout", seconds, True)))

@@ -7,6 +7,7 @@ import queue
 import threading
 
 LINES_MAX = 10_000
+CHARS_MAX = 8_000_000
 FLUSH_SECONDS_MAX = 0.5
 
 
@@ -18,16 +19,22 @@ class Lines(logging.Handler):
         self.fd = fd
         self.waiting: queue.SimpleQueue[str | threading.Event] = queue.SimpleQueue()
         self.dropped = 0
+        self.chars_in = self.chars_out = 0
+        """What was ever put in, and what was taken out: each has one writer, so that neither needs a lock."""
         threading.Thread(target=self.run, name="log", daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        if self.waiting.qsize() >= LINES_MAX:
-            self.dropped += 1
-            return
         try:
-            self.waiting.put(self.format(record) + "\n")
+            self.say(self.format(record))
         except Exception:  # a log line that cannot be made must not become an error of what it tells about
             self.dropped += 1
+
+    def say(self, text: str) -> None:
+        if self.waiting.qsize() >= LINES_MAX or self.chars_in - self.chars_out >= CHARS_MAX:
+            self.dropped += 1
+            return
+        self.chars_in += len(text) + 1
+        self.waiting.put(text + "\n")
 
     def run(self) -> None:
         while True:
@@ -35,6 +42,7 @@ class Lines(logging.Handler):
             if isinstance(item, threading.Event):
                 item.set()
                 continue
+            self.chars_out += len(item)
             if self.dropped:
                 item, self.dropped = f"({self.dropped} log lines were dropped: nobody read them)\n{item}", 0
             with contextlib.suppress(OSError):  # closed, full, or on a full disk: nowhere else to say so

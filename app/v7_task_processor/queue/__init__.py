@@ -16,14 +16,16 @@ from .event_types import (
 )
 from .history import add_days, drop_oldest_day, has_tomorrow, prune_failures, prune_idempotency_keys
 from .intake import Enqueued, enqueue, enqueue_once, wake
-from .statement import Connection, Statement, literal
-from .waiting import next_due_seconds, promote, redrive
+from .server import Change, recognise
+from .statement import Connection, Statement, abandon, deadline, literal
+from .waiting import first_due, next_due_seconds, promote, redrive
 from .workers import Lost, Node, beat, give_up_node, nodes, register, serve, suspects_wait, unregister, workers_of
 
 __all__ = [
     "BEGINNING",
     "FIRST",
     "LAST",
+    "Change",
     "Claim",
     "Connection",
     "Enqueued",
@@ -35,17 +37,20 @@ __all__ = [
     "Running",
     "Served",
     "Statement",
+    "abandon",
     "add_days",
     "beat",
     "claim",
     "claim_suspect",
     "complete",
+    "deadline",
     "discover_event_types",
     "drop_oldest_day",
     "enqueue",
     "enqueue_once",
     "ensure_event_types",
     "fail",
+    "first_due",
     "give_up_node",
     "has_tomorrow",
     "held_by",
@@ -57,6 +62,7 @@ __all__ = [
     "promote",
     "prune_failures",
     "prune_idempotency_keys",
+    "recognise",
     "redrive",
     "register",
     "release",

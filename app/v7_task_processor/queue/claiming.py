@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from ..job import Job
-from .statement import Connection, Statement
+from .statement import PROMPT_SECONDS_MAX, Connection, Statement
 
 FIRST = -(2**63)
 LAST = 2**63 - 1
@@ -40,8 +40,8 @@ class Claim(NamedTuple):
     positions: list[int]
 
 
-_claim = Statement("claim")
-_claim_suspect = Statement("claim_suspect")
+_claim = Statement("claim", PROMPT_SECONDS_MAX)
+_claim_suspect = Statement("claim_suspect", PROMPT_SECONDS_MAX)
 
 
 async def claim(connection: Connection, worker_id: int, batch: int, frontier: Frontier, served: Served) -> Claim:

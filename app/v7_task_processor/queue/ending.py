@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .statement import Connection, Statement
+from psycopg.pq import TransactionStatus
+
+from .statement import PROMPT_SECONDS_MAX, Connection, Statement
 
 Held = tuple[int, int]
 """(job id, attempt)"""
 
-_complete = Statement("complete")
-_complete_unkept = Statement("complete_unkept")
+_complete = Statement("complete", PROMPT_SECONDS_MAX)
+_complete_unkept = Statement("complete_unkept", PROMPT_SECONDS_MAX)
 
 
 async def complete(connection: Connection, worker_id: int, held: Sequence[Held], *, kept: bool) -> int:
@@ -32,7 +34,7 @@ class Failure(NamedTuple):
     suspect: bool = False
 
 
-_fail = Statement("fail")
+_fail = Statement("fail", PROMPT_SECONDS_MAX)
 
 
 async def fail(
@@ -55,10 +57,10 @@ async def fail(
     return [(job_id, status, retry_count) for job_id, status, retry_count in rows]
 
 
-_snooze = Statement("snooze")
-_release = Statement("release")
+_snooze = Statement("snooze", PROMPT_SECONDS_MAX)
+_release = Statement("release", PROMPT_SECONDS_MAX)
 _release_orphans = Statement("release_orphans")
-_held_by = Statement("held")
+_held_by = Statement("held", PROMPT_SECONDS_MAX)
 
 
 async def snooze(connection: Connection, worker_id: int, put_off: Sequence[tuple[int, int, float]]) -> int:
@@ -70,7 +72,8 @@ async def snooze(connection: Connection, worker_id: int, put_off: Sequence[tuple
 
 async def release(connection: Connection, worker_id: int, held: Sequence[Held], *, suspect: bool = False) -> int:
     """Give jobs back uncharged, where they stood. How many still were this worker's."""
-    return len(await _release(connection, worker_id=worker_id, suspect=suspect, **_held(held)))
+    alone = connection.info.transaction_status != TransactionStatus.INTRANS
+    return len(await _release(connection, worker_id=worker_id, suspect=suspect, alone=alone, **_held(held)))
 
 
 async def release_orphans(connection: Connection, batch: int) -> int:

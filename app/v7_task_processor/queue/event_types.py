@@ -3,11 +3,11 @@
 import datetime as dt
 from collections.abc import Sequence
 
-from .statement import Connection, Statement
+from .statement import PROMPT_SECONDS_MAX, Connection, Statement
 
 _ensure_event_types = Statement("ensure_event_types")
 _discover_event_types = Statement("discover_event_types")
-_paused_event_types = Statement("paused_event_types")
+_paused_event_types = Statement("paused_event_types", PROMPT_SECONDS_MAX)
 _pause_event_type = Statement("pause_event_type")
 _resume_event_type = Statement("resume_event_type")
 

@@ -1,6 +1,12 @@
-"""The only place that loads sql/: a file becomes a statement that can be called."""
+"""The only place that loads sql/: a file becomes a statement that can be called, and that ends."""
 
+import asyncio
+import contextlib
+import os
 import re
+import socket
+import time
+from collections.abc import Callable, Iterator
 from importlib import resources
 from typing import Any
 
@@ -9,22 +15,88 @@ from psycopg import AsyncRawCursor
 
 Connection = psycopg.AsyncConnection[Any]
 PLACEHOLDER = re.compile(r"(?<!:):([a-z_]+)")
+STATEMENT_SECONDS_MAX = 35.0
+"""More than the statement_timeout of any session of ours: this is for a server that keeps none."""
+PROMPT_SECONDS_MAX = 10.0
+"""Of what takes milliseconds, and is done all the time: who notices by it that a connection leads nowhere."""
+PATIENT_SECONDS = 600.0
+"""After it was abandoned once a statement has STATEMENT_SECONDS_MAX for so long: it may be honest work (a claim that
+walks over ten million dead rows), and to abandon it again and again would never end."""
+CANCEL_SECONDS_MAX = 2.0
+
+_abandoned: set["asyncio.Task[None]"] = set()
 
 
 class Statement:
-    """One file of sql/. `:name` stands for a value; it becomes `$n`, so that nothing is rewritten at a call."""
+    """One file of sql/. `:name` stands for a value; it becomes `$n`, so that nothing is rewritten at a call.
 
-    def __init__(self, name: str) -> None:
+    After `seconds_max` it is abandoned, with its connection: it raises OperationalError as where a connection
+    breaks, and what became of it is as little known.
+    """
+
+    def __init__(self, name: str, seconds_max: float = STATEMENT_SECONDS_MAX) -> None:
+        self.seconds_max, self.patient_until = seconds_max, 0.0
         text = (resources.files("v7_task_processor") / "sql" / f"{name}.sql").read_text()
         text = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
         self.names: list[str] = list(dict.fromkeys(PLACEHOLDER.findall(text)))
         self.text = PLACEHOLDER.sub(lambda match: f"${self.names.index(match[1]) + 1}", text)
 
     async def __call__(self, connection: Connection, **values: object) -> list[tuple[Any, ...]]:
-        async with AsyncRawCursor(connection) as cursor:
-            parameters = [literal(values[name]) for name in self.names]
-            await cursor.execute(self.text, parameters, prepare=True, binary=True)
-            return await cursor.fetchall()
+        parameters = [literal(values[name]) for name in self.names]
+        with deadline(connection, self.seconds(), self.be_patient):
+            try:
+                async with AsyncRawCursor(connection) as cursor:
+                    await cursor.execute(self.text, parameters, prepare=True, binary=True)
+                    return await cursor.fetchall()
+            except psycopg.errors.ReadOnlySqlTransaction:
+                # The server has become a standby, or the session was made while writing was forbidden, and stays so
+                # when it is allowed again: only a new one may find that out.
+                await connection.close()
+                raise
+
+    def seconds(self) -> float:
+        """How long it has now."""
+        return STATEMENT_SECONDS_MAX if time.monotonic() < self.patient_until else self.seconds_max
+
+    def be_patient(self) -> None:
+        self.patient_until = time.monotonic() + PATIENT_SECONDS
+
+
+@contextlib.contextmanager
+def deadline(
+    connection: Connection, seconds_max: float = STATEMENT_SECONDS_MAX, on_expiry: Callable[[], None] | None = None
+) -> Iterator[None]:
+    """Abandon what runs on a connection when it takes too long. Costs 5 microseconds.
+
+    No timeout of the server's, nor of TCP, ends the wait for a backend that stands still: its kernel answers for it.
+    Not by cancelling our task, since psycopg then waits for the answer in its own way before it raises.
+    """
+    loop = asyncio.get_running_loop()
+
+    def expire() -> None:
+        if on_expiry is not None:
+            on_expiry()
+        task = loop.create_task(abandon(connection))
+        _abandoned.add(task)
+        task.add_done_callback(_abandoned.discard)
+
+    timer = loop.call_later(seconds_max, expire)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+async def abandon(connection: Connection) -> None:
+    """End a statement that nobody waits for, and then its connection.
+
+    Closing alone would leave a backend for each of them, waiting for its standby or its lock without end. Nothing
+    but a cancel ends that wait, and where it makes the commit a success, that was already declared not known.
+    """
+    with contextlib.suppress(psycopg.Error, OSError):
+        await connection.cancel_safe(timeout=CANCEL_SECONDS_MAX)
+    with contextlib.suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(connection.fileno())) as ours:
+        ours.shutdown(socket.SHUT_RDWR)  # wakes whoever reads on it; closing it under them would not
 
 
 def literal(value: object) -> object:

@@ -1,17 +1,25 @@
 """Back into the queue, of what waited for its time or for somebody to look at it."""
 
 import datetime as dt
+from collections.abc import Collection
 
-from .statement import Connection, Statement
+from .statement import PROMPT_SECONDS_MAX, Connection, Statement
 
-_promote = Statement("promote")
-_next_due = Statement("next_due")
+_promote = Statement("promote", PROMPT_SECONDS_MAX)
+_first_due = Statement("first_due")
+_next_due = Statement("next_due", PROMPT_SECONDS_MAX)
 _redrive = Statement("redrive")
 
 
-async def promote(connection: Connection, batch: int) -> int:
-    """Queue up to `batch` scheduled jobs that are due. How many."""
-    return len(await _promote(connection, batch=batch))
+async def promote(connection: Connection, batch: int, passed_over: Collection[int] = ()) -> int:
+    """Queue up to `batch` scheduled jobs that are due, but none of these. How many."""
+    return len(await _promote(connection, batch=batch, passed_over=list(passed_over)))
+
+
+async def first_due(connection: Connection, passed_over: Collection[int] = ()) -> int | None:
+    """The job that would be queued first; None: none is due."""
+    rows = await _first_due(connection, passed_over=list(passed_over))
+    return int(rows[0][0]) if rows else None
 
 
 async def next_due_seconds(connection: Connection) -> float | None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import psycopg
 
 from .claiming import Served
-from .statement import Connection, Statement
+from .statement import PROMPT_SECONDS_MAX, Connection, Statement
 
 
 class Lost(NamedTuple):
@@ -27,12 +27,12 @@ class Node(NamedTuple):
 
 _register = Statement("register")
 _unregister = Statement("unregister")
-_beat = Statement("beat")
+_beat = Statement("beat", seconds_max=4.0)  # another try must follow well before others give this node up
 _serve = Statement("serve")
-_nodes = Statement("nodes")
-_workers_of = Statement("workers_of")
+_nodes = Statement("nodes", PROMPT_SECONDS_MAX)
+_workers_of = Statement("workers_of", PROMPT_SECONDS_MAX)
 _give_up_node = Statement("give_up_node")
-_suspects_wait = Statement("suspects_wait")
+_suspects_wait = Statement("suspects_wait", PROMPT_SECONDS_MAX)
 
 
 async def register(

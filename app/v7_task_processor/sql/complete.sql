@@ -7,10 +7,12 @@
 -- keeps that plan (110 ms a batch and growing with the queue, instead of 4). Here nothing but jobs_pkey is left.
 -- Durable, whatever the server's default: a completion that a crash takes back leaves a job running under a
 -- living worker that believes it done, and nobody rescues it.
-with durably as materialized (select set_config('synchronous_commit', 'on', true) as setting),
+with durably as materialized (
+    select set_config('synchronous_commit', case current_setting('synchronous_commit')
+        when 'remote_apply' then 'remote_apply' else 'on' end, true) as setting),
 done as (
     delete from v7.jobs
-    where (select setting from durably) = 'on' and id = any(:ids::bigint[]) and worker_id = :worker_id::bigint
+    where (select setting from durably) <> '' and id = any(:ids::bigint[]) and worker_id = :worker_id::bigint
       and ((id, attempt) in (select * from unnest(:ids::bigint[], :attempts::integer[]))) is true
     returning *),
 moved as (

@@ -5,14 +5,15 @@
 -- because only a commit that writes waits for the synchronous standby. The key's first commit may never have
 -- reached one.
 with durably as materialized (
-    select set_config('synchronous_commit', 'on', true) as setting,
+    select set_config('synchronous_commit', case current_setting('synchronous_commit')
+        when 'remote_apply' then 'remote_apply' else 'on' end, true) as setting,
         set_config('client_min_messages', 'warning', true)),
 given as materialized (
     select given.*, nextval('v7.jobs_id_seq') as id from durably, unnest(
         :keys::text[], :digests::bytea[], :event_type_ids::bigint[], :user_ids::bigint[], :priorities::bigint[],
         :event_data::text[], :correlation_ids::text[])
     with ordinality as given(key, digest, event_type_id, user_id, priority, event_data, correlation_id, place)
-    where setting = 'on'),
+    where setting <> ''),
 kept as (
     insert into v7.idempotency_keys as kept (key, body_sha256, job_id)
     select key, digest, id from given order by key

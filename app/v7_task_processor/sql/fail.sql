@@ -6,12 +6,14 @@
 -- Each row is looked up by itself (offset 0 keeps that look-up from being planned as a join) and joined by ctid: a
 -- join by id that is planned while the table is empty reads all of jobs_pkey, for each failure in the batch, and a
 -- worker's session keeps that plan (26 s for 500 failures beside 100,000 queued jobs, instead of 0.02).
-with durably as materialized (select set_config('synchronous_commit', 'on', true) as setting),
+with durably as materialized (
+    select set_config('synchronous_commit', case current_setting('synchronous_commit')
+        when 'remote_apply' then 'remote_apply' else 'on' end, true) as setting),
 given as (
     select given.* from durably, unnest(:ids::bigint[], :attempts::integer[], :delays_seconds::float8[],
         :error_types::text[], :messages::text[], :tracebacks::text[], :dead_reasons::text[], :suspects::boolean[])
         as given(id, attempt, delay_seconds, error_type, message, traceback, dead_reason, suspect)
-    where setting = 'on'),
+    where setting <> ''),
 charged as (
     update v7.jobs as job set
         retry_count = job.retry_count + 1,

@@ -26,7 +26,7 @@ Send one:
 The answer names its job: {{"id": 1}}
 
 /livez   200 while this process lives
-/readyz  200 while it can take events
+/readyz  200 while it can take events, and what an answer of 200 is worth
 """
 
 
@@ -65,7 +65,9 @@ class Pages:
 
     async def readyz(self, request: Request) -> Response:
         reasons = await self.readiness.reasons()
-        return JSONResponse({"reasons": reasons}, 503) if reasons else PlainTextResponse("ready")
+        if reasons:
+            return JSONResponse({"reasons": reasons}, 503)
+        return PlainTextResponse(f"ready; {self.readiness.promise}")
 
 
 async def refuse(request: Request, error: Exception) -> Response:

@@ -2,9 +2,7 @@
 
 import asyncio
 import contextlib
-import os
 import select
-import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -13,20 +11,20 @@ from psycopg.errors import DeadlockDetected, Diagnostic, SerializationFailure
 
 from .. import queue
 from ..database import Link
+from ..maintenance import recognise
 from ..observability import logs
+from ..observability.seldom import Seldom
 from ..queue import Connection, Enqueued
-from .outcome import NOT_ADDED, Added, Outcome, conflict, not_known, refused
+from .outcome import NOT_ADDED, Added, Outcome, conflict, not_added, not_known, refused
 
 log = logs.get(__name__)
 
 COMMIT_SECONDS_MAX = 10.0
-CANCEL_SECONDS_MAX = 2.0
 CONNECT_SECONDS_MAX = 10.0
 RECONNECT_SECONDS, RECONNECT_SECONDS_MAX = 0.1, 2.0
 TRIES_MAX = 5
 """Of a batch that met a deadlock or a serialization failure."""
-LOG_SECONDS = 1.0
-SESSION = {"client_min_messages": "warning", "default_transaction_isolation": "read committed"}
+SESSION = {"client_min_messages": "warning"}
 """The warning is all that tells a commit from one whose wait for the standby was cancelled."""
 
 ROW_ERRORS = ("22", "23", "54", "P0")
@@ -60,7 +58,7 @@ class Committer:
     """Commits one batch at a time."""
 
     def __init__(self, url: str, seconds_max: float = COMMIT_SECONDS_MAX) -> None:
-        self.link = Link(url, SESSION)
+        self.link = Link(url, SESSION, recognise)
         self.seconds_max = seconds_max
         self.unconfirmed = False
         """Set when the server says that the commit is here but not on its standby."""
@@ -69,11 +67,12 @@ class Committer:
         self.in_flight: tuple[Connection, Sequence[Waiting]] | None = None
         self.abandoned: asyncio.Task[None] | None = None
         self.pause, self.again_at = 0.0, 0.0
-        self.logged: dict[str, float] = {}
+        self.seldom = Seldom()
 
     async def commit(self, batch: Sequence[Waiting]) -> int:
         """Tell each of the batch what became of it. How many were added."""
         self.stuck = False
+        failed = NOT_ADDED
         plain = [each for each in batch if each.event.key is None]
         keyed = [each for each in batch if each.event.key is not None]
         try:
@@ -84,8 +83,9 @@ class Committer:
         except Exception as error:
             self.warn(error)
             await self.close()
+            failed = not_added(error)
         for each in batch:
-            each.tell(NOT_ADDED)  # whoever was told nothing yet: nothing was sent for them
+            each.tell(failed)  # whoever was told nothing yet: nothing was sent for them
         # A client that left leaves no outcome; its job is counted, for what that is worth.
         return sum(each.outcome.cancelled() or isinstance(each.outcome.result(), Added) for each in batch)
 
@@ -132,7 +132,7 @@ class Committer:
             connection, group = self.in_flight
             self.stuck = True
             say_not_known(group)
-            self.abandoned = asyncio.create_task(abandon(connection))
+            self.abandoned = asyncio.create_task(queue.abandon(connection))
 
     def noticed(self, notice: Diagnostic) -> None:
         """A warning from elsewhere than a user's trigger: the wait for the standby was cancelled (syncrep.c)."""
@@ -167,10 +167,7 @@ class Committer:
 
     def warn(self, error: Exception) -> None:
         """Log, at most once a second for each cause."""
-        now = time.monotonic()
-        cause = getattr(error, "sqlstate", None) or type(error).__name__
-        if now - self.logged.get(cause, -LOG_SECONDS) >= LOG_SECONDS:
-            self.logged[cause] = now
+        if self.seldom.allows(error):
             known = isinstance(error, psycopg.Error | Broken | TimeoutError | OSError)
             log.warning(
                 "events could not be committed",
@@ -201,6 +198,8 @@ async def persistently(statement: Statement, connection: Connection, events: Seq
 
 def is_taken_back(error: Exception, connection: Connection) -> bool:
     """Whether it is certain that nothing of the transaction stays: the server says so, or nothing was sent."""
+    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+        return True  # and its connection was closed for it
     if isinstance(error, psycopg.Error) and error.sqlstate:
         return not connection.closed and not error.sqlstate.startswith(CONNECTION_ERRORS)
     return isinstance(error, psycopg.DataError | UnicodeError)
@@ -225,15 +224,3 @@ def is_alive(connection: Connection) -> bool:
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     return not poll.poll(0)
-
-
-async def abandon(connection: Connection) -> None:
-    """End a statement that nobody waits for, and then its connection.
-
-    Closing alone would leave a backend for each of them, waiting for its standby or its lock without end. Nothing
-    but a cancel ends that wait, and where it makes the commit a success, that was already declared not known.
-    """
-    with contextlib.suppress(psycopg.Error, OSError):
-        await connection.cancel_safe(timeout=CANCEL_SECONDS_MAX)
-    with contextlib.suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(connection.fileno())) as ours:
-        ours.shutdown(socket.SHUT_RDWR)  # wakes whoever reads on it; closing it under them would not

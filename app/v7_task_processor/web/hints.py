@@ -9,7 +9,7 @@ import asyncio
 import psycopg
 
 from .. import queue
-from ..database import Link
+from ..database import LOCAL, Link
 from ..observability import logs
 
 log = logs.get(__name__)
@@ -25,7 +25,7 @@ class Hints:
     """Passes hints on, one round at a time; what comes during a round goes into the next."""
 
     def __init__(self, url: str) -> None:
-        self.link = Link(url)
+        self.link = Link(url, LOCAL)
         self.known: set[int] = set()
         self.new: dict[int, asyncio.Future[None]] = {}
         self.jobs_came = 0

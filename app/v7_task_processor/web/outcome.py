@@ -27,8 +27,16 @@ class Failed(NamedTuple):
 Outcome = Added | Failed
 
 NOT_ADDED = Failed(500, "The event could not be added, because the database is not available; send it again.")
+DISK_FULL = Failed(500, "The event could not be added, because the disk of the database is full; send it again later.")
 SHUTTING_DOWN = Failed(503, "The event was not added, because this process is shutting down; send it again.")
 BUSY = Failed(503, "The event was not added, because too many wait for the database; send it again in a second.")
+
+
+def not_added(error: Exception) -> Failed:
+    """It is certain that nothing was added; the cause is named where its sender's operator can do something."""
+    if isinstance(error, psycopg.errors.DiskFull):
+        return DISK_FULL
+    return NOT_ADDED
 
 
 def not_known(event: Enqueued) -> Failed:

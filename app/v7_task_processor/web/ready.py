@@ -5,13 +5,14 @@ import time
 
 import psycopg
 
-from .. import database, queue
-from ..errors import ConfigurationError, DatabaseUnavailable
+from .. import database, promise, queue
+from ..errors import DatabaseUnavailable
 from .ingest import Ingest
 
 FRESH_SECONDS = 1.0
 CHECK_SECONDS_MAX = 5.0
 UNREACHABLE = "the database cannot be reached"
+READ_ONLY = "the database is read-only: a standby, or set to be so"
 
 
 class Readiness:
@@ -22,6 +23,8 @@ class Readiness:
         self.draining = False
         self.lock = asyncio.Lock()
         self.found: list[str] = []
+        self.promise = ""
+        """What a 200 is worth now, as the last look found it."""
         self.looked_at = -FRESH_SECONDS
 
     async def reasons(self) -> list[str]:
@@ -37,12 +40,16 @@ class Readiness:
     async def look(self) -> list[str]:
         try:
             async with asyncio.timeout(CHECK_SECONDS_MAX):
-                await asyncio.to_thread(database.check, self.url)
+                server = await asyncio.to_thread(database.describe, self.url, promise.SETTINGS)
+                if server.schema != database.SCHEMA_VERSION:
+                    return [database.mismatch(server.schema)]
+                found = promise.promise(server)
+                if not found.acknowledges:
+                    return [found.sentence]
                 async with await database.connect(self.url) as connection:
                     if not await queue.has_tomorrow(connection):
                         return ["the history has no partition for tomorrow"]
-        except ConfigurationError as error:
-            return [str(error)]
-        except (DatabaseUnavailable, psycopg.Error, TimeoutError, OSError):
-            return [UNREACHABLE]
+        except (DatabaseUnavailable, psycopg.Error, TimeoutError, OSError) as error:
+            return [READ_ONLY if database.READ_ONLY in str(error) else UNREACHABLE]
+        self.promise = found.introduced()
         return []

@@ -78,7 +78,8 @@ class Child:
                     said += more
         except TimeoutError:
             self.kill()
-            return Report(ready=False, error=f"it was not ready after {READY_SECONDS_MAX:g} seconds, and was ended")
+            why = "" if self.role == "api" else ": look at what the module in V7_HANDLERS does when it is imported"
+            return Report(ready=False, error=f"it was ended: not ready after {READY_SECONDS_MAX:g} seconds{why}")
         except OSError as error:
             return Report(ready=False, error=str(error))
         report = msgspec.json.decode(said, type=Report)

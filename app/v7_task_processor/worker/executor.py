@@ -22,6 +22,8 @@ STALE_SECONDS = 0.1
 """A claimed job that could not be started within this goes back: a better one may have come meanwhile."""
 BEAT_AGE_SECONDS_MAX = 10.0
 """A node that could not say for so long that it lives starts nothing: another may soon take its jobs."""
+NO_THREAD = "can't start new thread"
+"""How Python says that the system has no thread to give."""
 PREFETCH_SECONDS = 0.05
 PREFETCH_MAX = 1000
 DISPATCH_SECONDS_MAX = 0.05
@@ -76,6 +78,7 @@ class Executor:
         self.quiet = asyncio.Event()
         self.quiet.set()
         self.draining = False
+        self.worn_out = False
         self.returning = 0
         """Jobs on their way back into the queue. What is claimed before they are there is worse than they are."""
         self.dispatching = False
@@ -83,7 +86,7 @@ class Executor:
 
     def wanted(self) -> int:
         """How many jobs to claim now: what can start at once, and what will start within PREFETCH_SECONDS."""
-        if self.draining or self.returning or self.section.node.beat_age_seconds() > BEAT_AGE_SECONDS_MAX:
+        if self.draining or self.returning or self.given_up():
             return 0
         free = max(0, self.concurrency - len(self.running))
         prefetch = min(PREFETCH_MAX, int(self.pace.rate * PREFETCH_SECONDS))
@@ -97,9 +100,13 @@ class Executor:
         if jobs:
             self.pace.fed(time)
         self.buffer.extend(Buffered(job, worker_id, time) for job in jobs)
-        if self.returning:
+        if self.returning or self.given_up():  # the answer may have waited for longer than others do
             self.give_back()
         self.dispatch()
+
+    def given_up(self) -> bool:
+        """Whether others may have taken what this node holds."""
+        return self.section.node.beat_age_seconds() > BEAT_AGE_SECONDS_MAX
 
     def dispatch(self) -> None:
         """Start from the buffer while there is room. Ends come back into it, hence the flag."""
@@ -148,19 +155,30 @@ class Executor:
     def submit(self, attempt: Attempt) -> None:
         try:
             self.threads.submit(attempt)
-        except RuntimeError as error:
-            self.end(attempt, Failed(describe(error)))
+        except RuntimeError:
+            self.end(attempt, Release())
+            self.wear_out()
 
     async def run(self, attempt: Attempt) -> None:
         try:
             answer = await attempt.call()  # type: ignore[misc]
         except BaseException as error:  # SystemExit and a handler's own CancelledError are failures as well
-            self.end(attempt, Failed(describe(error)))
+            self.end(attempt, self.failed(error))
         else:
             self.end(attempt, outcome_of(answer))
 
     def thread_ended(self, attempt: Attempt, answer: object, error: BaseException | None) -> None:
-        self.end(attempt, outcome_of(answer) if error is None else Failed(describe(error)))
+        self.end(attempt, outcome_of(answer) if error is None else self.failed(error))
+
+    def failed(self, error: BaseException) -> Failed:
+        if isinstance(error, RuntimeError) and NO_THREAD in str(error):
+            self.wear_out()
+        return Failed(describe(error))
+
+    def wear_out(self) -> None:
+        """End this process in order: it has no threads left, most likely since a handler leaks them."""
+        self.worn_out = True
+        self.drain()
 
     def end(self, attempt: Attempt, outcome: Outcome | None) -> None:
         if attempt.ended:

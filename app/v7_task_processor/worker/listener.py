@@ -27,7 +27,7 @@ class Listener:
         pause = 0.05
         while True:
             try:
-                async with await database.connect(self.session.url) as connection:
+                async with await database.connect(self.session.url, database.LOCAL) as connection:
                     await connection.execute(f"listen {CHANNEL}")
                     await self.chores(connection)
                     self.scheduler.wake.set()

@@ -7,7 +7,8 @@ import uuid
 from pathlib import Path
 
 from .. import __version__, queue
-from ..database import Link
+from ..database import LOCAL, Link
+from ..maintenance import recognise
 from ..observability import logs, telemetry
 from ..queue import Node
 from ..settings import Settings, data_path
@@ -19,6 +20,8 @@ from .slots import NodeMap, now
 log = logs.get(__name__)
 BEAT_SECONDS = 3.0
 LOST_SECONDS = 15.0
+RETURN_SECONDS = 15.0
+"""After an outage for all, so much longer for those who were not seen to live since: one is back before the other."""
 WATCH_GAP_SECONDS_MAX = 8.0
 """Who did not look for so long saw nothing: an outage of the database, or of the watcher, stops all beats."""
 
@@ -29,7 +32,8 @@ class Member:
     def __init__(self, settings: Settings, url: str, node_map: NodeMap, token: str) -> None:
         self.settings, self.map, self.token = settings, node_map, token
         self.id = 0
-        self.link, self.watch_link = Link(url, {"statement_timeout": "5s"}), Link(url, HOT)
+        self.link = Link(url, {**LOCAL, "statement_timeout": "5s"}, recognise)
+        self.watch_link = Link(url, HOT)
         self.watching: dict[int, tuple[Node, float]] = {}
         self.watched_at = 0.0
 
@@ -47,7 +51,6 @@ class Member:
         )
         assert node_id is not None
         self.id = node_id
-        self.map.beat(now())
 
     async def beat(self) -> bool:
         """Say that this node lives. False: others have given it up."""
@@ -60,16 +63,17 @@ class Member:
     async def watch(self) -> None:
         """Look at the others' beats; rescue from those that this node has itself seen stand still."""
         connection = await self.watch_link.get()
-        time = now()
+        time = unseen_since = now()
         # Where this node cannot say that it lives, the others cannot either: the database may be read-only.
         if max(time - self.watched_at, self.map.beat_age_seconds()) > WATCH_GAP_SECONDS_MAX:
             self.watching.clear()
+            unseen_since += RETURN_SECONDS if self.watched_at else 0.0
         self.watched_at = time
         found = {node.id: node for node in await queue.nodes(connection) if node.id != self.id}
         self.watching = {
             node_id: self.watching[node_id]
             if node_id in self.watching and self.watching[node_id][0].heartbeat_at == node.heartbeat_at
-            else (node, time)
+            else (node, time if node_id in self.watching else unseen_since)
             for node_id, node in found.items()
         }
         for node, since in list(self.watching.values()):
@@ -79,12 +83,14 @@ class Member:
     async def rescue(self, node: Node) -> None:
         connection = await self.watch_link.get()
         death = rescue.Death("its node was lost", whole_node=True)
-        async with connection.transaction():
-            worker_ids = await queue.give_up_node(connection, node)
-            if worker_ids is None:
-                return
-            await rescue.carry_out(connection, self.settings, worker_ids, None, death)
+        with queue.deadline(connection):
+            async with connection.transaction():
+                worker_ids = await queue.give_up_node(connection, node)
+                if worker_ids is None:
+                    return
+                done = await rescue.carry_out_within(connection, self.settings, worker_ids, None, death)
         telemetry.publish("node.lost", node_id=node.id)
+        await rescue.announce(connection, done)
 
     async def leave(self) -> None:
         await queue.unregister(await self.link.get(), [self.id])

@@ -1,10 +1,8 @@
 """A worker process: `python -m v7_task_processor.worker FD`, started by a supervisor."""
 
 import asyncio
-import io
 import os
 import signal
-import sys
 
 import psycopg
 import uvloop
@@ -18,6 +16,7 @@ from ..queue import Held, Served
 from ..settings import Settings
 from .executor import Executor
 from .listener import Listener
+from .printed import redirect_prints
 from .recorder import Recorder
 from .scheduler import Scheduler
 from .session import Rescued, Session
@@ -27,8 +26,8 @@ log = logs.get(__name__)
 WATCH_SECONDS = 0.25
 LAST_WORDS_SECONDS = 2.0
 """Of the time to shut down, what is kept for writing how the last attempts ended."""
-EXIT_RESCUED = 75
-"""Exit code of a worker that others have given up (EX_TEMPFAIL)."""
+EXIT_AGAIN = 75
+"""Exit code of a worker that must begin anew: others have given it up, or it is worn out (EX_TEMPFAIL)."""
 LONE_IDLE_CLAIMS = 5
 """A lone worker ends after finding nothing so many times."""
 
@@ -37,11 +36,10 @@ def main(fd: int) -> None:
     """Be the worker that the supervisor at the other end of `fd` wants."""
     parent = Parent(fd)
     assignment = parent.assignment
-    os.set_inheritable(assignment.map_fd, False)
+    notes = NodeMap.inherited(assignment.map_fd)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
     logs.configure(assignment.settings)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # what a handler prints is seen when it prints it
+    redirect_prints()
     # Handlers that use the same database find it in the same place, embedded or not.
     os.environ["DATABASE_URL"] = assignment.settings.database_url or ""
     try:
@@ -50,8 +48,9 @@ def main(fd: int) -> None:
         parent.report(Report(ready=False, error=str(error)))
         leave(error.exit_code)
     try:
-        leave(uvloop.run(Worker(parent, registry).run()))
-    except Exception as error:
+        # Not uvloop.run: it cancels the tasks of a loop that a handler stopped, and they would seem to have ended.
+        leave(uvloop.new_event_loop().run_until_complete(Worker(parent, registry, notes).run()))
+    except BaseException as error:
         log.exception("the worker failed")
         parent.report(Report(ready=False, error=f"{type(error).__name__}: {error}"))
         leave(1)
@@ -66,12 +65,12 @@ def leave(code: int) -> None:
 class Worker:
     """The parts of a worker, and its life from start to drain."""
 
-    def __init__(self, parent: Parent, registry: Registry) -> None:
+    def __init__(self, parent: Parent, registry: Registry, notes: NodeMap) -> None:
         self.parent, self.assignment = parent, parent.assignment
         lone = self.assignment.role == "lone worker"
         self.settings = alone(self.assignment) if lone else self.assignment.settings
         assert self.settings.database_url is not None
-        self.section = NodeMap(self.assignment.map_fd).section(self.assignment.section)
+        self.section = notes.section(self.assignment.section)
         self.served = served_by(registry, self.settings)
         self.session = Session(self.settings.database_url, self.assignment, self.holds)
         self.recorder = Recorder(self.settings, self.session, self.section)
@@ -90,7 +89,7 @@ class Worker:
             await self.session.open()
         except (psycopg.OperationalError, Rescued) as error:
             self.parent.report(Report(ready=False, error=str(error).strip() or "the node is not registered"))
-            return EXIT_RESCUED
+            return EXIT_AGAIN
         self.scheduler = Scheduler(self.session, self.executor, self.recorder, self.served, lone=self.lone)
         self.parent.report(Report(ready=True, serves_all=self.served.all_types, event_type_ids=self.served.open_types))
         return await self.work()
@@ -108,10 +107,13 @@ class Worker:
             error = task.exception()
             if isinstance(error, Rescued):
                 log.warning("given up by another node: what ran here runs elsewhere; starting anew")
-                return EXIT_RESCUED
+                return EXIT_AGAIN
             if error is not None:
                 raise error
         await self.drain()
+        if self.executor.worn_out:
+            log.error("no threads are left in this process, a handler may leak them; starting anew")
+            return EXIT_AGAIN
         return 0
 
     async def watch(self) -> None:

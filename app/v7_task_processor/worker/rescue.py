@@ -82,22 +82,38 @@ async def carry_out(
     One transaction: where the register showed first that they are gone, the chore that gives back orphans would come
     between, and a charge would be lost.
     """
+    with queue.deadline(connection):
+        async with connection.transaction():
+            done = await carry_out_within(connection, settings, worker_ids, notes, death)
+    await announce(connection, done)
+
+
+async def carry_out_within(
+    connection: Connection, settings: Settings, worker_ids: list[int], notes: list[Noted] | None, death: Death
+) -> dict[str, object]:
+    """The same within the caller's transaction. What to announce after it; empty: nothing was held."""
     charged_ids: list[int] = []
-    async with connection.transaction():
-        await queue.unregister(connection, worker_ids)
-        held = await queue.held_by(connection, worker_ids)
-        verdict = judge(held, notes, death)
-        for worker_id in worker_ids:
-            charged_ids += await carry_out_for(connection, settings, worker_id, verdict, death)
-    if held:
-        telemetry.publish(
-            "job.rescued",
-            count=len(held),
-            completed=len(verdict.complete),
-            charged=charged_ids,
-            suspects=len(verdict.suspect),
-            why=death.error,
-        )
+    await queue.unregister(connection, worker_ids)
+    held = await queue.held_by(connection, worker_ids)
+    verdict = judge(held, notes, death)
+    for worker_id in worker_ids:
+        charged_ids += await carry_out_for(connection, settings, worker_id, verdict, death)
+    if not held:
+        return {}
+    return {
+        "count": len(held),
+        "completed": len(verdict.complete),
+        "charged": charged_ids,
+        "suspects": len(verdict.suspect),
+        "why": death.error,
+    }
+
+
+async def announce(connection: Connection, done: dict[str, object]) -> None:
+    """Tell of a rescue, and wake workers for it. Never in its transaction: where the server's queue of notifications
+    is full, a commit that notifies fails."""
+    if done:
+        telemetry.publish("job.rescued", **done)
         await queue.wake(connection)
 
 

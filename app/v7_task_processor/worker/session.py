@@ -17,15 +17,16 @@ import psycopg
 
 from .. import __version__, database, queue
 from ..child import Assignment
-from ..maintenance import DAYS_AHEAD
+from ..maintenance import DAYS_AHEAD, recognise
 from ..observability import logs, telemetry
+from ..observability.seldom import Seldom
 from ..queue import Connection, Held
+from .forked import leave_if_copy
 
 Answer = TypeVar("Answer")
 log = logs.get(__name__)
 
 RECONNECT_SECONDS_MAX = 3.0
-STATEMENT_TIMEOUT = "30s"
 
 # The planner must guess how many rows a claim's LIMIT wants, and then sorts the whole queue: 12 ms instead of 1.
 # And what it plans while the table is empty a session keeps when it is full: so only index scans, whatever it guesses.
@@ -37,8 +38,6 @@ HOT = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "jit": "off",
-    "default_transaction_isolation": "read committed",
-    "statement_timeout": STATEMENT_TIMEOUT,
 }
 # Only transactions that do nothing but claim may be lost in a crash: the job is then simply queued.
 CLAIMS = {**HOT, "synchronous_commit": "off"}
@@ -61,6 +60,7 @@ class Session:
         self.records: Connection
         self.generation = 0
         self.lock = asyncio.Lock()
+        self.seldom = Seldom()
 
     async def open(self) -> None:
         """Connect and register. Raises psycopg.Error, and Rescued.
@@ -74,6 +74,7 @@ class Session:
             await claims.close()
             raise
         try:
+            await recognise(records)  # before an identity is drawn, which must not have been given out already
             worker_id = await self.register(records)
         except BaseException:
             await claims.close()
@@ -103,6 +104,7 @@ class Session:
         """
         pause = 0.05
         while True:
+            leave_if_copy()
             generation = self.generation
             try:
                 return await statement()
@@ -113,7 +115,8 @@ class Session:
                 with contextlib.suppress(psycopg.Error):
                     await queue.add_days(self.records, DAYS_AHEAD)
             except psycopg.Error as error:
-                log.warning("the database did not do it; trying again", error=str(error).strip())
+                if self.seldom.allows(error):
+                    log.warning("the database did not do it; trying again", error=str(error).strip())
             if self.claims.closed or self.records.closed or self.claims.broken or self.records.broken:
                 await self.renew(generation)
             else:
@@ -132,15 +135,23 @@ class Session:
                     self.earlier.append(self.worker_id)
                 try:
                     await self.open()
+                    await self.remember(self.records)
                     await self.reconcile(self.records)
                     break
                 except psycopg.Error as error:
-                    log.warning("no connection to the database", error=str(error).strip(), again_in=pause)
+                    if self.seldom.allows(error):
+                        log.warning("no connection to the database", error=str(error).strip(), again_in=pause)
                     await self.close()
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, RECONNECT_SECONDS_MAX)
             self.generation += 1
             log.info("connected again", worker_id=self.worker_id)
+
+    async def remember(self, connection: Connection) -> None:
+        """Earlier identities of this process that the register has and we forgot: a failover took back their end."""
+        registered = await queue.workers_of(connection, self.assignment.node_id, os.getpid())
+        ids = {each.worker_id for each in registered} - {self.worker_id, *self.earlier}
+        self.earlier.extend(sorted(ids))
 
     async def reconcile(self, connection: Connection) -> None:
         """Release what the database says we run and we do not: claims whose answers were lost."""
@@ -171,4 +182,12 @@ class Session:
         for name in ("claims", "records"):
             connection: Connection | None = getattr(self, name, None)
             if connection is not None:
-                await connection.close()
+                await hang_up(connection)
+
+
+async def hang_up(connection: Connection) -> None:
+    """Close a connection on which another task may wait for an answer: closed under it, it would wait for ever."""
+    if connection.lock.locked():
+        await queue.abandon(connection)
+    async with connection.lock:  # until its statement has failed
+        await connection.close()

@@ -61,6 +61,18 @@ class NodeMap:
         return cls(fd)
 
     @classmethod
+    def inherited(cls, fd: int) -> "NodeMap":
+        """A worker's view of it, opened anew so that the supervisor alone has the lock: what a handler leaves behind
+        (a daemon) would otherwise hold it when all of the node is dead."""
+        try:
+            own = os.open(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_CLOEXEC)
+        except OSError:  # not Linux
+            os.set_inheritable(fd, False)
+            return cls(fd)
+        os.close(fd)
+        return cls(own)
+
+    @classmethod
     def of_dead_node(cls, path: Path) -> "NodeMap | None":
         """The notes of a node that is dead; None: it lives, or its file is no map."""
         try:

@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeVar
@@ -14,10 +15,11 @@ from msgspec.structs import replace
 
 from .. import maintenance, queue
 from ..child import Assignment, Report
-from ..database import Link, unavailable
+from ..database import LOCAL, Link, unavailable
 from ..errors import ConfigurationError
 from ..maintenance import Chores, run_every
 from ..observability import logs, telemetry
+from ..observability.seldom import Seldom
 from ..queue import Connection, Served
 from ..settings import Settings
 from . import rescue
@@ -56,6 +58,8 @@ def supervise(
     Raises ConfigurationError where it cannot start as it is set up, DatabaseUnavailable without a database.
     """
     logs.configure(settings)
+    if sys.version_info < (3, 12) and hasattr(os, "pidfd_open"):  # else each child takes a thread, which may not be had
+        asyncio.set_child_watcher(asyncio.PidfdChildWatcher())
     settings = replace(settings, database_url=url)
     listener = listen(settings) if api else None
     with listener or contextlib.nullcontext():
@@ -95,8 +99,8 @@ class Supervisor:
         self.lone = [Child("lone worker", count + section) for section in range(count)]
         self.apis = [Child("api") for _ in range(settings.api_processes if listener else 0)]
         self.served = Served(False, [], [], {}, settings.max_retries)
-        self.link, self.lock = Link(url, HOT), asyncio.Lock()
-        self.suspects_link, self.chores_link = Link(url, HOT), Link(url, HOT)
+        self.link, self.lock, self.seldom = Link(url, HOT), asyncio.Lock(), Seldom()
+        self.suspects_link, self.chores_link = Link(url, HOT), Link(url, {**HOT, **LOCAL})
         self.lone_lives: dict[Child, asyncio.Task[int]] = {}
         self.failure = ""
         self.buried = asyncio.Event()
@@ -165,9 +169,13 @@ class Supervisor:
             code = await self.live(child)
             if not self.up and code == EXIT_CONFIG:
                 raise ConfigurationError(self.failure)
-            child.resting = True
-            await asyncio.sleep(0 if self.stop.is_set() else child.restart_seconds())
-            child.resting = False
+            await self.rest(child)
+
+    async def rest(self, child: Child) -> None:
+        """Wait until it is time for its next start."""
+        child.resting = True
+        await asyncio.sleep(0 if self.stop.is_set() else child.restart_seconds())
+        child.resting = False
 
     async def live(self, child: Child) -> int:
         """One life of a process, from its start to the rescue of what it held; its exit code."""
@@ -237,7 +245,8 @@ class Supervisor:
                 try:
                     return await step(await self.link.get())
                 except psycopg.Error as error:
-                    log.warning("the database did not do it; trying again", error=str(error).strip())
+                    if self.seldom.allows(error):
+                        log.warning("the database did not do it; trying again", error=str(error).strip())
                     if isinstance(error, psycopg.errors.CheckViolation):  # the history has no partition for today
                         with contextlib.suppress(psycopg.Error):
                             await queue.add_days(await self.link.get(), maintenance.DAYS_AHEAD)
@@ -251,6 +260,7 @@ class Supervisor:
         await self.member.join()
         for child in [*self.workers, *self.lone]:
             child.kill()
+        await self.member.beat()  # and not before: those that were given up must go on starting nothing
 
     async def run_suspects(self) -> None:
         """Have a process of their own for suspects, up to as many as there are workers."""
@@ -261,8 +271,15 @@ class Supervisor:
         if idle is None or self.stop.is_set():
             return
         if await queue.suspects_wait(await self.suspects_link.get(), self.served) and not self.stop.is_set():
-            self.lone_lives[idle] = asyncio.create_task(self.live(idle))
+            self.lone_lives[idle] = asyncio.create_task(self.lone_life(idle))
             self.lone_lives[idle].add_done_callback(lambda life: self.lone_ended(idle, life))
+
+    async def lone_life(self, child: Child) -> int:
+        """One life of a lone worker; and a rest, where it could not even start."""
+        code = await self.live(child)
+        if not child.ready:
+            await self.rest(child)
+        return code
 
     def lone_ended(self, child: Child, life: "asyncio.Task[int]") -> None:
         del self.lone_lives[child]
@@ -293,9 +310,10 @@ class Supervisor:
         children = [*self.apis, *self.workers, *self.lone]
         for child in children:
             child.drain()
-        for keeper, child in zip(keepers, [*self.workers, *self.apis], strict=True):
+        kept = dict(zip([*self.workers, *self.apis], keepers, strict=True))
+        for child, task in (kept | self.lone_lives).items():
             if child.resting:
-                keeper.cancel()
+                task.cancel()
         lives = asyncio.gather(*keepers, *self.lone_lives.values(), return_exceptions=True)
         now = asyncio.ensure_future(self.stop_now.wait())
         ends: list[asyncio.Future[Any]] = [lives, now]
