@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -56,6 +57,8 @@ def wait_until(condition: Callable[[], Any], what: str, seconds: float = PATIENC
 class Node:
     """One `v7` process with what it started, on a database, in a folder of its own."""
 
+    program = V7
+
     def __init__(self, folder: Path, url: str | None, handlers: str = EVERYTHING, **environment: object) -> None:
         folder.mkdir(exist_ok=True)
         self.folder, self.url = folder, url
@@ -72,7 +75,7 @@ class Node:
     def start(self, command: str = "worker", stderr: IO[bytes] | None = None) -> "Node":
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
-                [*V7, command],
+                [*self.program, command],
                 cwd=self.folder,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
@@ -118,6 +121,11 @@ class Node:
                     found.append(each)
         return found
 
+    def signal_tree(self, number: signal.Signals) -> None:
+        for each in self.tree():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.send_signal(number)
+
     def kill_tree(self, also: list[psutil.Process] | None = None) -> None:
         """SIGKILL for all of it, the top last so that no one is adopted out of sight."""
         everyone = [*self.tree(), *(also or [])]
@@ -148,10 +156,17 @@ class Node:
 
 @contextlib.contextmanager
 def node(
-    folder: Path, url: str | None, command: str = "worker", handlers: str = EVERYTHING, **environment: object
+    folder: Path,
+    url: str | None,
+    command: str = "worker",
+    handlers: str = EVERYTHING,
+    program: list[str] = V7,
+    **environment: object,
 ) -> Iterator[Node]:
     """A node that is gone afterwards, whatever happened."""
-    made = Node(folder, url, handlers, **environment).start(command)
+    made = Node(folder, url, handlers, **environment)
+    made.program = program
+    made.start(command)
     try:
         yield made
     finally:
@@ -171,6 +186,23 @@ def enqueue(url: str, event_data: object, *, count: int = 1, priority: int = 0, 
 def jobs(url: str, columns: str = "id, status, retry_count") -> list[tuple[Any, ...]]:
     with psycopg.connect(url) as connection:
         return connection.execute(f"select {columns} from v7.all_jobs order by id").fetchall()
+
+
+def failures(url: str) -> list[tuple[int, str]]:
+    """(job id, error type) of every charge, in the order of jobs and attempts."""
+    with psycopg.connect(url) as connection:
+        return connection.execute("select job_id, error_type from v7.failures order by job_id, attempt").fetchall()
+
+
+def check_books(url: str, *nodes: Node) -> None:
+    """What holds after every fault: all have ended, no attempt began twice, and each charge stands in its row."""
+    starts = [(job_id, attempt) for each in nodes for job_id, attempt, _ in each.starts()]
+    assert len(starts) == len(set(starts))
+    charges = Counter(job_id for job_id, _ in failures(url))
+    rows = {row[0]: row[1:] for row in jobs(url, "id, status, retry_count, attempt")}
+    assert {status for status, _, _ in rows.values()} <= {"succeeded", "dead"}
+    assert {job_id: retry_count for job_id, (_, retry_count, _) in rows.items() if retry_count} == charges
+    assert [start for start in starts if start[1] > rows[start[0]][2]] == []
 
 
 def wait_for_end(url: str, seconds: float = PATIENCE_SECONDS) -> None:

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from v7_task_processor import embedded
 
@@ -106,6 +107,7 @@ def test_postgres_is_killed_and_comes_back_by_itself(tmp_path: Path) -> None:
         assert one.stop() == 0
 
 
+@pytest.mark.fault(78)
 def test_only_the_first_of_two_runs_on_one_folder_works(tmp_path: Path) -> None:
     with node(tmp_path / "node", None, "run", PORT=free_port()) as one:
         one.address()

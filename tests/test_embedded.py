@@ -242,6 +242,7 @@ def test_a_killed_owner_leaves_a_server_that_the_next_start_adopts(folder: Path)
     assert stopped(folder)
 
 
+@pytest.mark.fault(4)
 def test_everything_killed_at_once_comes_back_with_all_that_was_committed(folder: Path) -> None:
     with process(USER, folder) as owner:
         url = first_line(owner)
@@ -252,6 +253,7 @@ def test_everything_killed_at_once_comes_back_with_all_that_was_committed(folder
         assert execute(server.url, "select answer from kept") == [(42,)]
 
 
+@pytest.mark.fault(4)
 def test_a_dead_postmaster_that_nobody_reaps_is_no_obstacle(folder: Path) -> None:
     with embedded.start(folder, settings=FAST) as server:
         kill_all(server.url, folder)
@@ -366,6 +368,7 @@ def test_a_socket_folder_that_is_open_to_others_is_refused(folder: Path, tmp_pat
         sockets.rmdir()
 
 
+@pytest.mark.fault(78)
 def test_a_second_run_is_told_who_runs_and_what_to_do(tmp_path: Path) -> None:
     with process(HOLDER, tmp_path) as holder:
         first_line(holder)
@@ -379,6 +382,7 @@ def test_a_second_run_is_told_who_runs_and_what_to_do(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.fault(77)
 def test_data_of_another_major_version_is_refused_and_not_touched(tmp_path: Path) -> None:
     (tmp_path / "postgres").mkdir()
     (tmp_path / "postgres" / "PG_VERSION").write_text("15\n")

@@ -6,6 +6,9 @@ import subprocess
 from pathlib import Path
 
 import psycopg
+import pytest
+
+from v7_task_processor import database
 
 from .nodes import V7, Node, enqueue, jobs, node, wait_for_end, wait_until
 
@@ -19,6 +22,7 @@ def enqueue_with_priorities(url: str, priorities: list[int]) -> list[int]:
         return [row[0] for row in rows]
 
 
+@pytest.mark.fault(45, 70)
 def test_events_start_in_exactly_the_order_of_priority_and_arrival(database_url: str, tmp_path: Path) -> None:
     chance = random.Random(7)
     choices = [-(2**63), -5, 0, 0, 0, 1, 7, 2**63 - 1]
@@ -39,6 +43,7 @@ def test_a_better_event_that_arrives_while_slow_ones_run_is_started_next(databas
     assert [job_id for job_id, _, _ in one.starts()] == [*slow[:2], *better, *slow[2:]]
 
 
+@pytest.mark.fault(1, 7)
 def test_two_that_kill_their_process_among_a_thousand(database_url: str, tmp_path: Path) -> None:
     """And a worker that is killed from outside in the middle. The killers alone are charged."""
     before = enqueue(database_url, {"do": "sleep", "seconds": 0.005}, count=499)
@@ -81,6 +86,7 @@ def test_a_failure_is_retried_until_its_limit_and_then_dead(database_url: str, t
     assert jobs(database_url, columns) == [("dead", 4, 4, 4, "max_retries reached", "ValueError: as asked")]
 
 
+@pytest.mark.fault(73)
 def test_a_drain_lets_end_what_ends_in_time_and_releases_the_rest_uncharged(database_url: str, tmp_path: Path) -> None:
     quick = enqueue(database_url, {"do": "sleep", "seconds": 0.5})
     stubborn = enqueue(database_url, {"do": "sleep", "seconds": 1000})
@@ -93,6 +99,7 @@ def test_a_drain_lets_end_what_ends_in_time_and_releases_the_rest_uncharged(data
     ]
 
 
+@pytest.mark.fault(73)
 def test_a_second_signal_ends_at_once_and_charges_nobody(database_url: str, tmp_path: Path) -> None:
     enqueue(database_url, {"do": "sleep", "seconds": 1000}, count=3)
     with node(tmp_path / "node", database_url, V7_SHUTDOWN_SECONDS=1000) as one:
@@ -104,6 +111,8 @@ def test_a_second_signal_ends_at_once_and_charges_nobody(database_url: str, tmp_
     assert [row[1:] for row in jobs(database_url)] == [("queued", 0)] * 3
 
 
+@pytest.mark.fault(12)
+@pytest.mark.slow
 def test_a_handler_that_holds_the_loop_loses_its_process_and_is_charged_alone(
     database_url: str, tmp_path: Path
 ) -> None:
@@ -118,6 +127,7 @@ def test_a_handler_that_holds_the_loop_loses_its_process_and_is_charged_alone(
     assert {state[job_id] for job_id in others} == {("succeeded", 0)}
 
 
+@pytest.mark.fault(2)
 def test_a_supervisor_that_is_killed_takes_its_workers_along_and_its_successor_goes_on(
     database_url: str, tmp_path: Path
 ) -> None:
@@ -133,6 +143,7 @@ def test_a_supervisor_that_is_killed_takes_its_workers_along_and_its_successor_g
     assert [row[1:] for row in jobs(database_url)] == [("succeeded", 0)] * 8
 
 
+@pytest.mark.fault(18)
 def test_handlers_that_cannot_be_imported_are_an_error_at_start(database_url: str, tmp_path: Path) -> None:
     with node(tmp_path / "node", database_url, handlers="\nraise ZeroDivisionError('of mine')\n") as one:
         assert one.running.wait(30) == 78
@@ -140,6 +151,7 @@ def test_handlers_that_cannot_be_imported_are_an_error_at_start(database_url: st
     assert "V7_HANDLERS" in one.said()
 
 
+@pytest.mark.fault(22)
 def test_a_worker_that_dies_at_every_start_is_started_ever_more_slowly(database_url: str, tmp_path: Path) -> None:
     (job,) = enqueue(database_url, {})
     with node(tmp_path / "node", database_url, handlers="\nos._exit(9)\n") as one:
@@ -149,6 +161,7 @@ def test_a_worker_that_dies_at_every_start_is_started_ever_more_slowly(database_
     assert jobs(database_url) == [(job, "queued", 0)]
 
 
+@pytest.mark.fault(19)
 def test_a_type_that_nobody_serves_stays_queued_and_holds_up_no_one(database_url: str, tmp_path: Path) -> None:
     unserved = enqueue(database_url, {}, count=2000, priority=-1, event_type_id=9)
     served = enqueue(database_url, {}, count=100, event_type_id=3)
@@ -178,6 +191,7 @@ def test_pausing_and_resuming_a_type_works_at_once_on_all_nodes(database_url: st
     assert {job_id for job_id, _, _ in a.starts() + b.starts()} == {*others, *paused}
 
 
+@pytest.mark.fault(16)
 def test_a_pipe_that_nobody_reads_stops_neither_jobs_nor_the_end(database_url: str, tmp_path: Path) -> None:
     enqueue(database_url, {"do": "fail"}, count=500)
     one = Node(tmp_path / "node", database_url, V7_MAX_RETRIES=2, V7_RETRY_SECONDS=0)
@@ -193,6 +207,7 @@ def test_a_pipe_that_nobody_reads_stops_neither_jobs_nor_the_end(database_url: s
     assert {row[1:] for row in jobs(database_url)} == {("dead", 2)}
 
 
+@pytest.mark.fault(33)
 def test_a_database_that_is_read_only_for_a_while_charges_nobody(database_url: str, tmp_path: Path) -> None:
     """As in a failover, or where the provider's disk is full: connections break, and nothing can be written."""
     enqueue(database_url, {"do": "sleep", "seconds": 1}, count=30)
@@ -200,7 +215,7 @@ def test_a_database_that_is_read_only_for_a_while_charges_nobody(database_url: s
         wait_until(lambda: len(one.starts()) == 16, "the first run")
         admin.execute("set default_transaction_read_only = off")
         set_read_only(admin, "on")
-        wait_until(lambda: "read-only transaction" in one.said(), "the node meets it")
+        wait_until(lambda: database.READ_ONLY in one.said(), "the node meets it")
         wait_until(lambda: len(one.noted("end")) == 16, "what ran has ended, and cannot be written")
         set_read_only(admin, "off")
         wait_for_end(database_url)

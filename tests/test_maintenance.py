@@ -89,6 +89,7 @@ async def test_without_retention_today_stays(connection: Connection) -> None:
     assert await queue.drop_oldest_day(connection, 0) is None
 
 
+@pytest.mark.fault(72)
 async def test_old_failures_are_forgotten_but_not_those_of_jobs_that_still_stand(connection: Connection) -> None:
     ids = await add(connection, 6)
     worker_id = await worker(connection)
@@ -110,6 +111,7 @@ async def test_keys_are_forgotten_after_seven_days(connection: Connection) -> No
     assert await rows(connection, "select key from v7.idempotency_keys") == [("key 0",)]
 
 
+@pytest.mark.fault(42)
 async def test_pruning_does_all_of_it_and_waits_for_no_reader(connection: Connection, database_url: str) -> None:
     await old_day(connection, 9)
     await connection.execute(f"drop table v7.{named(14, await today(connection))}".encode())

@@ -42,6 +42,7 @@ async def test_a_batch_of_500(connection: Connection) -> None:
     assert await rows(connection, "select count(*) from v7.finished_jobs") == [(500,)]
 
 
+@pytest.mark.fault(43)
 async def test_without_a_partition_for_today_nothing_is_lost(connection: Connection) -> None:
     await queue.enqueue(connection, [event()])
     worker_id = await worker(connection)

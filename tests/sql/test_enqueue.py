@@ -28,6 +28,7 @@ async def test_events_are_queued_as_they_were_sent(connection: Connection) -> No
     assert await one(connection, columns, job_id) == ("queued", 0, 0, None, None, False, None, True)
 
 
+@pytest.mark.fault(45)
 @pytest.mark.parametrize("number", [FIRST, FIRST + 1, -1, 0, LAST - 1, LAST])
 async def test_every_64_bit_number_is_taken_and_given_out(connection: Connection, number: int) -> None:
     await queue.enqueue(connection, [event(number, number, user_id=number)])
@@ -35,6 +36,7 @@ async def test_every_64_bit_number_is_taken_and_given_out(connection: Connection
     assert (job.priority, job.event_type_id, job.user_id) == (number, number, number)
 
 
+@pytest.mark.fault(45)
 async def test_ids_and_positions_near_the_limit_live_like_others(connection: Connection) -> None:
     for sequence in ("jobs_id_seq", "position"):
         await connection.execute(f"select setval('v7.{sequence}', {LAST - 1000})")

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from v7_task_processor import database, queue
 from v7_task_processor.queue import FIRST, LAST, Connection
 
@@ -14,6 +16,7 @@ async def test_rows_are_made_once(connection: Connection) -> None:
     assert await queue.ensure_event_types(connection, []) == []
 
 
+@pytest.mark.fault(30)
 async def test_two_that_meet_types_in_opposite_orders_do_not_deadlock(
     connection: Connection, database_url: str
 ) -> None:

@@ -45,6 +45,7 @@ async def suspect(connection: Connection, worker_id: int, held: list[Held]) -> i
 words = pytest.mark.parametrize("word", [complete, complete_unkept, fail, discard, snooze, release, suspect])
 
 
+@pytest.mark.fault(79)
 @words
 async def test_only_who_holds_this_attempt_has_a_word(connection: Connection, word: Word) -> None:
     await add(connection)

@@ -33,6 +33,7 @@ def test_the_sentences() -> None:
     assert NOT_ADDED.sentence == ("The event could not be added, because the database is not available; send it again.")
 
 
+@pytest.mark.fault(26)
 async def test_the_answer_of_a_commit_is_lost(database_url: str) -> None:
     """It is there, and its sender cannot be told so. Sent again under its key, it is found."""
     async with proxied(database_url) as (proxy, through), serving(through) as api:
@@ -51,6 +52,7 @@ async def test_the_answer_of_a_commit_is_lost(database_url: str) -> None:
     assert rows(database_url, COUNT) == [(3,)]
 
 
+@pytest.mark.fault(53)
 async def test_the_answer_of_a_commit_does_not_come(database_url: str) -> None:
     """Those whose commit was sent do not know; those that waited behind it do."""
     async with proxied(database_url, "hold") as (proxy, through), started(through, commit_seconds_max=1.0) as ingest:
@@ -65,6 +67,7 @@ async def test_the_answer_of_a_commit_does_not_come(database_url: str) -> None:
     assert rows(database_url, COUNT) == [(2,)]
 
 
+@pytest.mark.fault(41, 46)
 async def test_a_lock_holds_up_the_commit_for_too_long(database_url: str, connection: Connection) -> None:
     """Nobody waits for it any more, so it must not be carried out when the lock goes."""
     async with started(database_url, commit_seconds_max=0.2) as ingest:
@@ -133,6 +136,7 @@ async def test_the_database_is_away(database_url: str) -> None:
     assert rows(database_url, COUNT) == [(2,)]
 
 
+@pytest.mark.fault(33)
 async def test_a_primary_becomes_a_standby(own_database_url: str) -> None:
     """What it refuses is known not to be there; the next batch looks for a primary again."""
     async with serving(own_database_url) as api:
@@ -148,6 +152,7 @@ async def test_a_primary_becomes_a_standby(own_database_url: str) -> None:
             assert admin.execute(COUNT).fetchone() == (1,)
 
 
+@pytest.mark.fault(30)
 async def test_two_transactions_take_the_same_keys_in_another_order(database_url: str, connection: Connection) -> None:
     """A deadlock with a program that uses v7.enqueue: whoever loses it, nothing is added twice or not at all."""
     enqueue = "select v7.enqueue(1, 1, 0, '{}', idempotency_key => %s)"
@@ -187,6 +192,7 @@ def lonely_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.url
 
 
+@pytest.mark.fault(34)
 async def test_the_synchronous_standby_is_missing(lonely_url: str) -> None:
     """The commit never ends, and a cancel makes a success of it that no standby has."""
     syncing = "select pid from pg_stat_activity where wait_event = 'SyncRep'"

@@ -102,6 +102,7 @@ def test_a_field_given_twice(again: bytes) -> None:
     )
 
 
+@pytest.mark.fault(59)
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
@@ -137,6 +138,7 @@ def test_what_is_no_json_object(body: bytes, sentence: str) -> None:
 TOO_DEEP = f"event_data must not be nested deeper than {NESTING_LEVELS_MAX} levels."
 
 
+@pytest.mark.fault(61)
 @pytest.mark.parametrize(
     "event_data",
     [b"[%s]" % DEEPEST, b'{"a":' * 513 + b"1" + b"}" * 513, b"[" * 10**6, b'[{"a":' * 10**5],
@@ -151,6 +153,7 @@ def test_brackets_in_texts_are_no_nesting() -> None:
     assert parse(EVENT % text).event_data == text.decode()
 
 
+@pytest.mark.fault(61)
 def test_a_text_without_end_is_looked_through_once() -> None:
     """From each of its escaped quotes anew, it would take hours."""
     assert not nesting_fits(b"[" * 600 + b'"' + b'\\"' * 500_000, NESTING_LEVELS_MAX)
@@ -164,6 +167,7 @@ JSON_VALUES = st.recursive(
 NUMBERS = st.integers(-(2**63), 2**63 - 1)
 
 
+@pytest.mark.fault(59)
 @given(st.binary() | st.text().map(str.encode))
 @example(b'{"user_id":1,"priority":1,"event_data":1,"event_type_id":3}')
 def test_arbitrary_bytes_are_an_event_or_refused(body: bytes) -> None:
@@ -194,6 +198,7 @@ def test_arbitrary_events(
     assert parse(body) == examine(body) == Event(user_id, priority, text, event_type_id)
 
 
+@pytest.mark.fault(59)
 @given(st.text(alphabet='[]{}",:\\ue0123d8.-+ntrfals\n', max_size=30))
 def test_both_ways_to_parse_agree(event_data: str) -> None:
     """The fast one takes nothing that the exact one refuses, and never another event."""

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
 from v7_task_processor import database
 from v7_task_processor.queue import Connection
 from v7_task_processor.web import ingest as module
@@ -72,6 +74,7 @@ async def test_what_comes_together_shares_a_transaction(database_url: str, conne
     assert [row[0] for row in rows(database_url, positions, ids)] == ids
 
 
+@pytest.mark.fault(48)
 async def test_one_event_that_postgres_refuses_fails_alone(database_url: str, connection: Connection) -> None:
     good = [event(event_data=str(n)) for n in range(50)]
     bad = [
@@ -95,6 +98,7 @@ async def test_one_event_that_postgres_refuses_fails_alone(database_url: str, co
     assert rows(database_url, "select count(*) from v7.jobs") == [(51,)]
 
 
+@pytest.mark.fault(48)
 async def test_a_constraint_of_the_users_refuses_one_event(own_database_url: str) -> None:
     async with serving(own_database_url) as api, await database.connect(own_database_url) as connection:
         await connection.execute("alter table v7.jobs add constraint lucky check (user_id <> 13)")
@@ -134,6 +138,7 @@ async def test_a_large_batch_is_cut(database_url: str, connection: Connection, m
     assert rows(database_url, counted) == [(1,), (1,), (2,), (2,)]
 
 
+@pytest.mark.fault(46, 67)
 async def test_what_waits_is_bounded(database_url: str, connection: Connection, monkeypatch: Any) -> None:
     monkeypatch.setattr(module, "WAITING_EVENTS_MAX", 3)
     async with serving(database_url) as api, connection.transaction():
@@ -152,6 +157,7 @@ async def test_what_waits_is_bounded(database_url: str, connection: Connection, 
     assert rows(database_url, "select count(*) from v7.jobs") == [(4,)]
 
 
+@pytest.mark.fault(58)
 async def test_clients_that_leave_harm_nobody(database_url: str, connection: Connection) -> None:
     """Their events are added all the same: the commit belongs to all that share it."""
     async with serving(database_url) as api:

@@ -9,6 +9,7 @@ import threading
 
 import httpx
 import psycopg
+import pytest
 
 from v7_task_processor.child import Report
 
@@ -108,6 +109,7 @@ def test_draining_does_not_wait_longer_than_it_may(database_url: str) -> None:
         thread.join()
 
 
+@pytest.mark.fault(73)
 def test_control_c_is_for_the_supervisor(database_url: str) -> None:
     with process(database_url) as api:
         api.process.send_signal(signal.SIGINT)

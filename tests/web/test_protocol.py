@@ -49,6 +49,7 @@ def chunked(*headers: bytes) -> bytes:
     return HEAD + lines + b"\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(EVENT), EVENT)
 
 
+@pytest.mark.fault(64)
 @pytest.mark.parametrize(
     "request_",
     [
@@ -91,6 +92,7 @@ def test_requests_behind_each_other_are_answered_in_order(api: ApiProcess, datab
     assert len(ids) == 3
 
 
+@pytest.mark.fault(64)
 def test_garbage_behind_a_request_does_not_stand_for_its_answer(
     api: ApiProcess, database_url: str, client: socket.socket
 ) -> None:
@@ -137,6 +139,7 @@ def test_a_client_that_asks_whether_it_may_send_too_much(api: ApiProcess, client
     assert client.recv(65536).startswith(b"HTTP/1.1 413 ")
 
 
+@pytest.mark.fault(63)
 @pytest.mark.parametrize(
     "head",
     [
@@ -153,6 +156,7 @@ def test_a_head_that_is_too_large(api: ApiProcess, head: bytes) -> None:
     assert not answer or answer.startswith(b"HTTP/1.1 431 ")
 
 
+@pytest.mark.fault(58)
 def test_a_client_that_leaves_in_the_middle(api: ApiProcess, database_url: str) -> None:
     """Nothing of it is added, wherever it was cut, even where what came is JSON."""
     padded = HEAD + b"Content-Length: %d\r\n\r\n%s  " % (len(EVENT) + 10, EVENT)
@@ -172,6 +176,7 @@ class Impatient(Protocol):
     request_seconds_max = 0.2
 
 
+@pytest.mark.fault(57)
 @pytest.mark.parametrize("begun", [b"P", HEAD, REQUEST[:-1], chunked(b"Transfer-Encoding: chunked")[:-5]])
 async def test_a_request_that_comes_too_slowly(
     database_url: str, begun: bytes, monkeypatch: pytest.MonkeyPatch
@@ -187,6 +192,7 @@ async def test_a_request_that_comes_too_slowly(
     assert rows(database_url, COUNT) == [(0,)]
 
 
+@pytest.mark.fault(57)
 async def test_a_connection_on_which_nothing_comes(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("v7_task_processor.web.server.SWEEP_TICKS", 1)
     async with serving(database_url, protocol=Impatient) as api:
@@ -195,6 +201,7 @@ async def test_a_connection_on_which_nothing_comes(database_url: str, monkeypatc
         writer.close()
 
 
+@pytest.mark.fault(57)
 @pytest.mark.parametrize(("then", "answered"), [(CLOSING, 2), (HEAD, 1), (REQUEST[:-1], 1)])
 async def test_an_answer_may_take_longer_than_a_request(
     then: bytes, answered: int, database_url: str, connection: Connection, monkeypatch: pytest.MonkeyPatch

@@ -43,6 +43,7 @@ def test_an_event_is_stored_before_its_answer(api: ApiProcess, database_url: str
     assert rows(database_url, STORED, answer.json()["id"]) == [(-5, 2**63 - 1, '{"b": 1}', 9, "order-7")]
 
 
+@pytest.mark.fault(59, 61, 62)
 @pytest.mark.parametrize("event_data", AS_SENT)
 def test_event_data_is_stored_to_the_letter(api: ApiProcess, database_url: str, event_data: str) -> None:
     answer = api.post(body(event_data))
@@ -57,6 +58,7 @@ def test_what_cannot_be_parsed(api: ApiProcess, database_url: str) -> None:
     assert rows(database_url, COUNT) == [(0,)]
 
 
+@pytest.mark.fault(65)
 @pytest.mark.parametrize(
     ("headers", "sentence"),
     [
@@ -91,6 +93,7 @@ def test_head(api: ApiProcess) -> None:
     assert (answer.status_code, answer.content, answer.headers["allow"]) == (405, b"", "POST")
 
 
+@pytest.mark.fault(60)
 def test_a_body_of_the_largest_size_and_one_byte_more(api: ApiProcess, database_url: str) -> None:
     largest = body('"%s"' % ("x" * (2**20 - len(body('""')))))
     assert api.post(largest).status_code == 200
@@ -103,6 +106,7 @@ def test_a_body_of_the_largest_size_and_one_byte_more(api: ApiProcess, database_
     assert rows(database_url, COUNT) == [(2,)]
 
 
+@pytest.mark.fault(60)
 def test_a_body_far_over_the_limit_is_answered(api: ApiProcess) -> None:
     """Closed on a client that still sends, a connection would lose it the answer."""
     assert is_refusal(api.post(b" " * 20 * 2**20), 413, TOO_LARGE)
@@ -184,6 +188,7 @@ def test_a_request_id_is_made_where_none_came(api: ApiProcess, database_url: str
     assert rows(database_url, "select correlation_id from v7.jobs order by id") == [(each,) for each in ids]
 
 
+@pytest.mark.fault(63)
 @pytest.mark.parametrize(
     ("given", "kept"),
     [
@@ -199,12 +204,14 @@ def test_a_request_id_is_cleaned(given: bytes, kept: str) -> None:
     assert cleaned(given) == kept
 
 
+@pytest.mark.fault(63)
 def test_a_request_id_comes_back_with_refusals(api: ApiProcess) -> None:
     assert api.post(b"", x_request_id="r").headers["x-request-id"] == "r"
     answer = api.client.post(PATH, headers={"content-type": "x", "x-request-id": "y" * 200})
     assert answer.headers["x-request-id"] == "y" * 128
 
 
+@pytest.mark.fault(60)
 async def test_all_bodies_together_are_bounded() -> None:
     """Each is small enough, but the many that are sent slowly would fill the memory."""
     receiver = Receiver(Settings(), Ingest())
@@ -241,6 +248,7 @@ JSON_VALUES = st.recursive(
 BOUNDED = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
+@pytest.mark.fault(59)
 def test_arbitrary_json_comes_back_as_it_was_sent(api: ApiProcess, database_url: str) -> None:
     @BOUNDED
     @given(JSON_VALUES, st.booleans(), st.sampled_from([None, (",", ":"), (" , ", " :")]))
@@ -253,6 +261,7 @@ def test_arbitrary_json_comes_back_as_it_was_sent(api: ApiProcess, database_url:
     holds()
 
 
+@pytest.mark.fault(59)
 def test_no_arbitrary_bytes_are_an_error_of_ours(api: ApiProcess, database_url: str) -> None:
     @BOUNDED
     @given(st.binary() | st.text(alphabet='[]{}",:\\ue0123d8.-+ntrfals\n').map(lambda text: body(text)))

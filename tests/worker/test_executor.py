@@ -61,6 +61,7 @@ class Odd(BaseException):
 @pytest.mark.parametrize(
     "error", [ValueError, asyncio.CancelledError, SystemExit, KeyboardInterrupt, TimeoutError, GeneratorExit, Odd]
 )
+@pytest.mark.fault(9, 10)
 async def test_whatever_a_handler_raises_is_a_failure(
     bench: Bench, kind: Callable[[Body], Body], error: type[BaseException]
 ) -> None:
@@ -76,6 +77,7 @@ async def test_whatever_a_handler_raises_is_a_failure(
     assert bench.executor.holds() == set()
 
 
+@pytest.mark.fault(10)
 async def test_stop_iteration_is_a_failure_too(bench: Bench) -> None:
     bench.handle(lambda job: next(iter([])))
     bench.handle(as_async(lambda job: next(iter([]))), 2)

@@ -54,6 +54,7 @@ async def test_the_deadline_stands_where_the_supervisor_sees_it(bench: Bench) ->
     bench.executor.abandon()
 
 
+@pytest.mark.fault(13)
 @pytest.mark.parametrize("then", ["return", "raise", "snooze", "go on"])
 async def test_a_handler_that_swallows_its_end_has_failed_all_the_same(bench: Bench, then: str) -> None:
     goes_on = asyncio.Event()
@@ -216,6 +217,7 @@ async def test_what_is_abandoned_after_its_limit_has_failed(bench: Bench) -> Non
     assert error_of(outcome)[0] == "Timeout"
 
 
+@pytest.mark.fault(6)
 async def test_nothing_is_claimed_by_a_node_that_could_not_say_that_it_lives(bench: Bench) -> None:
     assert bench.executor.wanted() == 4
     bench.notes.view[3] -= ns(BEAT_AGE_SECONDS_MAX + 1)
@@ -224,6 +226,7 @@ async def test_nothing_is_claimed_by_a_node_that_could_not_say_that_it_lives(ben
     assert bench.executor.wanted() == 4
 
 
+@pytest.mark.fault(15)
 @pytest.mark.parametrize("is_async", [True, False])
 async def test_a_copy_that_a_handler_makes_of_the_process_says_nothing(
     bench: Bench, tmp_path: Path, is_async: bool

@@ -118,6 +118,7 @@ class Chaos:
                     self.put_back[job.id] += 1
 
 
+@pytest.mark.fault(39)
 @pytest.mark.parametrize("seed", range(4))
 async def test_two_workers_take_every_job_as_often_as_they_should(
     claimer: Claimer, database_url: str, seed: int
@@ -140,6 +141,7 @@ async def test_two_workers_take_every_job_as_often_as_they_should(
     assert sum(chaos.put_back.values()) > 20
 
 
+@pytest.mark.fault(39)
 async def test_what_committed_late_is_found_by_the_next_plain_claim(claimer: Claimer, database_url: str) -> None:
     async with await database.connect(database_url) as sender:
         await sender.execute("begin")

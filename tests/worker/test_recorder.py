@@ -167,6 +167,7 @@ async def test_words_are_written_once_after_a_connection_broke(
         assert await rows(connection, registered) == [(bench.session.worker_id,)]
 
 
+@pytest.mark.fault(28)
 async def test_words_whose_answer_was_lost_are_not_written_twice(
     bench: Bench, connection: Connection, told: list[tuple[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,6 +207,7 @@ async def test_words_whose_answer_was_lost_are_not_written_twice(
     assert bench.session.generation == 4
 
 
+@pytest.mark.fault(27)
 async def test_a_claim_whose_answer_was_lost_is_given_back(bench: Bench, connection: Connection) -> None:
     known, unknown = await add(connection, 2)
     (job,) = await bench.take(1)
@@ -244,6 +246,7 @@ async def test_words_of_two_identities_in_one_batch(bench: Bench, connection: Co
     assert written == [(before,), (bench.session.worker_id,)]
 
 
+@pytest.mark.fault(21)
 async def test_hostile_texts_are_written(bench: Bench, connection: Connection) -> None:
     await add(connection, 3)
     outcomes = [
@@ -259,6 +262,7 @@ async def test_hostile_texts_are_written(bench: Bench, connection: Connection) -
     assert [status for (status, *_) in await rows(connection, STATES)] == ["queued", "dead", "scheduled"]
 
 
+@pytest.mark.fault(21)
 async def test_a_text_that_postgres_refuses_neither_keeps_its_job_nor_its_neighbours(
     bench: Bench, connection: Connection, told: list[tuple[str, Any]]
 ) -> None:

@@ -60,6 +60,7 @@ def test_verdict(case: str) -> None:
     ("death", "suspects", "becomes"),
     [(NODE, [0, 1], "sc"), (CRASH, [0], "c"), (CRASH, [0, 1], "ss"), (ASKED, [0], "r")],
 )
+@pytest.mark.fault(8)
 def test_without_notes_everything_may_have_started(death: Death, suspects: list[int], becomes: str) -> None:
     held = [Running(place, 1, 9, bool(suspect), 5, 0) for place, suspect in enumerate(suspects)]
     assert judge(held, None, death) == verdict_of(held, becomes)

@@ -47,6 +47,7 @@ async def test_answers_and_errors_come_back_into_the_loop(ends: Ends) -> None:
     assert (work, answer, type(error)) == (bad, None, ZeroDivisionError)
 
 
+@pytest.mark.fault(9, 10)
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), StopIteration(), GeneratorExit()])
 async def test_no_error_ends_a_thread(ends: Ends, error: BaseException) -> None:
     def fail() -> None:
@@ -109,6 +110,7 @@ async def test_each_call_has_a_context_of_its_own(ends: Ends) -> None:
         assert (await ends.next())[1] == 1
 
 
+@pytest.mark.fault(14)
 async def test_where_the_system_gives_no_thread_the_caller_is_told_or_the_others_do_it(
     ends: Ends, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,44 @@
+"""The history has no partition for today, and every completion would fail."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ..nodes import check_books, enqueue, get, jobs, node, wait_for_end, wait_until
+from .cluster import Cluster
+
+DROP_ALL = """
+do $$ declare day regclass; begin
+    for day in select inhrelid::regclass from pg_inherits where inhparent = 'v7.finished_jobs'::regclass
+    loop execute 'drop table ' || day; end loop; end $$"""
+Record = Callable[[str, object], None]
+
+
+@pytest.mark.slow
+@pytest.mark.fault(43)
+@pytest.mark.parametrize("dies", [False, True])
+def test_the_partition_of_today_is_missing(
+    cluster: Cluster, tmp_path: Path, record_property: Record, dies: bool
+) -> None:
+    """It is made on demand: by who completes, or by the supervisor for one that ended well in a worker that died."""
+    with node(tmp_path / "node", cluster.url, "run", V7_RETRY_SECONDS=0) as one:
+        address = one.address()
+        enqueue(cluster.url, {"do": "sleep", "seconds": 2}, count=10)
+        wait_until(lambda: len(one.starts()) == 10, "they run")
+        cluster.sql(DROP_ALL)
+        began = time.monotonic()
+        wait_until(lambda: get(address, "/readyz") == 503, "readyz says that it cannot complete")
+        if dies:
+            one.workers()[0].kill()
+        wait_for_end(cluster.url)
+        wait_until(lambda: get(address, "/readyz") == 200, "it is ready again")
+        record_property("recovery_seconds", time.monotonic() - began)
+        check_books(cluster.url, one)
+        if not dies:
+            assert len(one.starts()) == 10
+        assert one.stop() == 0
+    assert {row[1:] for row in jobs(cluster.url)} == {("succeeded", 0)}
+    ((partitions,),) = cluster.sql("select count(*) from pg_inherits where inhparent = 'v7.finished_jobs'::regclass")
+    assert partitions == 15
