@@ -109,6 +109,26 @@ async def test_each_outcome_is_written_and_its_slot_is_free(bench: Bench, connec
     assert await rows(connection, "select distinct worker from v7.failures") == [(bench.session.name,)]
 
 
+@pytest.mark.fault(34)
+async def test_what_never_started_goes_back_while_the_end_of_another_waits(
+    bench: Bench, connection: Connection
+) -> None:
+    """As it does for a synchronous standby: claims wait for what goes back, and must not wait for that."""
+    await add(connection, 2)
+    ended, unstarted = await bench.take(2)
+    async with connection.transaction():
+        await connection.execute("select from v7.jobs where id = %s for update", [ended.id])
+        bench.say(ended, None)
+        bench.recorder.add(Ended(unstarted, bench.session.worker_id, None, Release()))
+        async with asyncio.timeout(10):
+            while bench.called != ["requeued", "written"]:
+                await asyncio.sleep(0.01)
+        assert await one(connection, "status", unstarted.id) == ("queued",)
+        assert await one(connection, "status", ended.id) == ("running",)
+    await bench.written()
+    assert await one(connection, "status", ended.id) == ("succeeded",)
+
+
 async def test_more_words_than_a_batch_holds(bench: Bench, connection: Connection) -> None:
     await add(connection, 1200)
     for place, job in enumerate(await bench.take(1200)):

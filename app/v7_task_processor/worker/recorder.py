@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import psycopg
 
@@ -20,14 +20,32 @@ log = logs.get(__name__)
 BATCH = 500
 
 
+class Lane:
+    """Words that wait for their turn, and those that are being written."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[Ended] = deque()
+        self.writing: list[Ended] = []
+        self.news = asyncio.Event()
+
+    def add(self, ended: Ended) -> None:
+        self.waiting.append(ended)
+        self.news.set()
+
+    def next(self) -> list[Ended]:
+        self.writing = [self.waiting.popleft() for _ in range(min(BATCH, len(self.waiting)))]
+        return self.writing
+
+    def words(self) -> list[Ended]:
+        return [*self.waiting, *self.writing]
+
+
 class Recorder:
     """The words of one worker that are not written yet. Their slots bound how many there can be."""
 
     def __init__(self, settings: Settings, session: Session, section: Section) -> None:
         self.settings, self.session, self.section = settings, session, section
-        self.waiting: deque[Ended] = deque()
-        self.writing: list[Ended] = []
-        self.news = asyncio.Event()
+        self.ends, self.returns = Lane(), Lane()
         self.idle = asyncio.Event()
         self.idle.set()
         self.on_requeued: Callable[[], None] = lambda: None
@@ -38,38 +56,56 @@ class Recorder:
         """Called when slots came free."""
 
     def add(self, ended: Ended) -> None:
-        self.waiting.append(ended)
-        self.news.set()
+        """What has no slot was never started: it goes back."""
+        (self.returns if ended.slot is None else self.ends).add(ended)
         self.idle.clear()
 
     async def run(self) -> None:
-        """Write, for ever."""
+        """Write, for ever.
+
+        What was never started goes back beside the rest, on the connection that claims: the word about an end may
+        wait for a synchronous standby, and claims wait for what goes back.
+        """
+        await asyncio.gather(self.keep(self.ends, self.write), self.keep(self.returns, self.give_back))
+
+    async def keep(self, lane: Lane, write: Callable[[list[Ended]], Awaitable[None]]) -> None:
         while True:
-            await self.news.wait()
-            while self.waiting:
-                self.writing = [self.waiting.popleft() for _ in range(min(BATCH, len(self.waiting)))]
-                await self.write(self.writing)
-                for ended in self.writing:
+            await lane.news.wait()
+            while lane.waiting:
+                batch = lane.next()
+                await write(batch)
+                for ended in batch:
                     if ended.slot is not None:
                         self.section.clear(ended.slot)
-                self.writing = []
+                lane.writing = []
                 self.on_written()
-            self.news.clear()
-            self.idle.set()
+            lane.news.clear()
+            if not self.ends.words() and not self.returns.words():
+                self.idle.set()
 
     def holds(self) -> set[tuple[Held, int]]:
         """((job, attempt), worker id) of all that is not written yet."""
-        return {((each.job.id, each.job.attempt), each.worker_id) for each in [*self.waiting, *self.writing]}
+        words = [*self.ends.words(), *self.returns.words()]
+        return {((each.job.id, each.job.attempt), each.worker_id) for each in words}
 
     async def write(self, batch: list[Ended]) -> None:
-        for worker_id in {ended.worker_id for ended in batch}:
-            own = [ended for ended in batch if ended.worker_id == worker_id]
+        for worker_id, own in by_worker(batch).items():
             succeeded = [ended for ended in own if ended.outcome is None]
             if succeeded:
                 await self.complete(worker_id, succeeded)
             rest = [ended for ended in own if ended.outcome is not None]
             if rest:
                 await self.write_others(worker_id, rest)
+
+    async def give_back(self, batch: list[Ended]) -> None:
+        for worker_id, own in by_worker(batch).items():
+            await self.release(worker_id, held_of(own))
+        telemetry.publish("job.released", count=len(batch))
+        self.on_requeued()
+        self.on_returned(len(batch))
+
+    async def release(self, worker_id: int, held: list[Held]) -> None:
+        await self.session.attempt(lambda: queue.release(self.session.claims, worker_id, held))
 
     async def complete(self, worker_id: int, succeeded: list[Ended]) -> None:
         held = held_of(succeeded)
@@ -86,8 +122,7 @@ class Recorder:
             for ended in rest
             if isinstance(ended.outcome, Snooze)
         ]
-        releases = [ended for ended in rest if isinstance(ended.outcome, Release)]
-        released = held_of(releases)
+        released = held_of([ended for ended in rest if isinstance(ended.outcome, Release)])
         if failures:
             await self.fail(worker_id, failures)
         if snoozed:
@@ -97,7 +132,6 @@ class Recorder:
             await self.session.attempt(lambda: queue.release(self.session.records, worker_id, released))
             telemetry.publish("job.released", count=len(released))
             self.on_requeued()
-            self.on_returned(sum(ended.slot is None for ended in releases))
 
     async def fail(self, worker_id: int, failed: list[Ended]) -> None:
         failures = [self.failure(ended) for ended in failed]
@@ -138,6 +172,14 @@ class Recorder:
         """Words that found no row: void, and never repeated. After a break the first try may have landed."""
         if count and generation == self.session.generation:
             telemetry.publish("job.taken_away", count=count)
+
+
+def by_worker(batch: list[Ended]) -> dict[int, list[Ended]]:
+    """By the identity under which it was claimed: the latest, and earlier ones after a break."""
+    found: dict[int, list[Ended]] = {}
+    for ended in batch:
+        found.setdefault(ended.worker_id, []).append(ended)
+    return found
 
 
 def held_of(ended: list[Ended]) -> list[Held]:
