@@ -66,6 +66,7 @@ def kill_everything_in_the_middle(one: Node, clients: Clients) -> None:
     one.kill_tree()
 
 
+@pytest.mark.fault(3, 4)
 def test_everything_is_killed_three_times_under_sixteen_clients(tmp_path: Path) -> None:
     port = free_port()
     with node(tmp_path / "node", None, "run", PORT=port, V7_WORKER_PROCESSES=2, LOG_LEVEL="warning") as one:
@@ -94,6 +95,7 @@ def test_everything_is_killed_three_times_under_sixteen_clients(tmp_path: Path) 
     assert all(rows_of[number] <= clients.sent[number] for number in rows_of)
 
 
+@pytest.mark.fault(24)
 def test_postgres_is_killed_and_comes_back_by_itself(tmp_path: Path) -> None:
     with node(tmp_path / "node", None, "run", PORT=free_port(), V7_WORKER_PROCESSES=1) as one:
         address = one.address()

@@ -22,6 +22,7 @@ def sent(address: tuple[str, int], count: int) -> list[int]:
     return [json.loads(text)["id"] for _, text in answers]
 
 
+@pytest.mark.fault(35)
 def test_a_failover_that_lost_the_last_events_gives_out_none_of_their_ids_again(tmp_path: Path) -> None:
     """`v7 run` on the address of both servers, through all of it."""
     with primary(tmp_path / "a") as first, standby(first, tmp_path / "b", "b") as second:
@@ -56,6 +57,7 @@ def test_a_failover_that_lost_the_last_events_gives_out_none_of_their_ids_again(
     assert said.count("server.changed") == 1
 
 
+@pytest.mark.fault(35)
 async def test_a_crash_of_the_server_is_no_failover(tmp_path: Path) -> None:
     with primary(tmp_path / "a") as server:
         for _ in range(2):

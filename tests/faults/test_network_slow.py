@@ -35,7 +35,7 @@ def test_two_hundred_milliseconds_to_the_database(
         enqueue(cluster.socket_url, {}, count=4000)
         wait_for_end(cluster.socket_url)
         record_property("jobs_per_second", 4000 / (time.monotonic() - began))
-        assert time.monotonic() - began < 30
+        assert time.monotonic() - began < 90  # one by one it would be an hour
         assert cluster.sql(NODES) == nodes, "nobody was given up"
     check_books(cluster.socket_url, far, near)
     assert {row[1:] for row in jobs(cluster.socket_url)} == {("succeeded", 0)}

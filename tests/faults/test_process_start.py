@@ -14,7 +14,7 @@ import pytest
 from ..nodes import enqueue, jobs, node, wait_until
 
 Record = Callable[[str, object], None]
-READY_SECONDS = 2
+READY_SECONDS = 6
 PAUSES_SECONDS = [0, 0.4, 0.8, 1.6, 3.2]
 """At least so long between the starts of what dies at each of them: soon less than a line a second."""
 IMPATIENTLY = f"""
@@ -39,7 +39,7 @@ def test_handlers_that_hang_at_import_are_ended_and_tried_ever_more_slowly_until
     hangs = "\nif not os.path.exists('mended'):\n    time.sleep(1e9)\n"
     [job] = enqueue(database_url, {})
     with node(tmp_path / "node", database_url, handlers=hangs + FIXED, program=IMPATIENT) as one:
-        wait_until(lambda: one.said().count("not ready after 2 seconds") >= 2, "it was ended twice")
+        wait_until(lambda: one.said().count(f"not ready after {READY_SECONDS} seconds") >= 2, "it was ended twice")
         assert one.running.poll() is None
         assert jobs(database_url) == [(job, "queued", 0)]
         assert "V7_HANDLERS" in one.said()
