@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lab.add("a", V7_WORKER_PROCESSES=2)
         lab.add("b")
         lab.ready()
-        clients = lab.send(WILD, 8, A_SECOND)
+        clients = lab.send(WILD, a_second=A_SECOND)
         nemesis = Nemesis(lab, given.seed, lambda line: say(f"{line}  {dict(clients.answers)}"))
         nemesis.run(given.seconds, given.pause)
         say("no more faults; waiting until all is handled")
