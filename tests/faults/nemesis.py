@@ -84,6 +84,7 @@ class Nemesis:
         place = self.place()
         begin, tree = time.monotonic(), place.node.tree()
         kill(psutil.Process(place.node.running.pid))
+        place.node.running.wait(10)
         assert not psutil.wait_procs(tree, timeout=10)[1], "what a dead supervisor left behind lives on"
         self.lab.fault("supervisor-killed", place.name, [each.pid for each in tree], begin)
         return self.again(place)
