@@ -224,12 +224,22 @@ STANDBY_ONLY = (
 )
 
 
+FULL = ("too many clients", "too many connections", "remaining connection slots")
+"""What Postgres says where max_connections, or the limit of a role or database, is reached."""
+CONNECTIONS_NEEDED = (
+    "A node needs 5 connections, 3 more for each worker process and 3 for each API process: raise max_connections, or "
+    "run fewer processes (V7_WORKER_PROCESSES, V7_API_PROCESSES)."
+)
+
+
 def unavailable(error: Exception) -> DatabaseUnavailable:
     """The error for people: what libpq said, without our connection string."""
     text = str(getattr(error, "orig", None) or error).strip()
     if READ_ONLY in text:
         return DatabaseUnavailable(STANDBY_ONLY)
     said = text.splitlines() or ["no reason given"]
+    if any(full in text for full in FULL):
+        return DatabaseUnavailable(f"The database takes no more connections: {said[0]}. {CONNECTIONS_NEEDED}")
     return DatabaseUnavailable(
         f"Cannot reach the database: {said[0]}. Check DATABASE_URL and that the server runs "
         "(without DATABASE_URL an embedded one is used)."

@@ -91,4 +91,5 @@ def test_a_node_that_finds_no_connection_says_why_and_does_not_start(small: Clus
         with node(tmp_path / "node", small.url, "worker") as one:
             assert one.running.wait(30) == 69
         assert "too many clients" in one.said()
+        assert "A node needs 5 connections, 3 more for each worker process" in one.said()
         assert "Traceback" not in one.said()

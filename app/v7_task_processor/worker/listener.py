@@ -36,7 +36,8 @@ class Listener:
                         await self.hear(connection)
                         await self.chores(connection)
             except psycopg.Error as error:
-                log.warning("not listening", error=str(error).strip(), again_in=pause)
+                if self.session.seldom.allows(error):
+                    log.warning("not listening", error=str(error).strip(), again_in=pause)
             await asyncio.sleep(pause)
             pause = min(2 * pause, RECONNECT_SECONDS_MAX)
 
