@@ -1,7 +1,8 @@
 """Jobs, workers and their rows, for the tests of statements and of a worker's parts."""
 
 import asyncio
-from collections.abc import Iterator
+import contextlib
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import psycopg
@@ -79,6 +80,21 @@ async def everything(connection: Connection) -> list[list[tuple[Any, ...]]]:
     """All that a transition could change, to show that it did not."""
     tables = ("jobs", "finished_jobs", "failures")
     return [await rows(connection, f"select t::text from v7.{table} t order by id") for table in tables]
+
+
+@contextlib.asynccontextmanager
+async def refused(connection: Connection, table: str, job_id: int) -> AsyncIterator[None]:
+    """A trigger of somebody's refuses to write a job."""
+    await connection.execute("""create function refuse() returns trigger language plpgsql as $$ begin
+        if new.id = tg_argv[0]::bigint then raise exception 'not this one'; end if;
+        return new;
+    end $$""")
+    trigger = f"create trigger refuse before insert or update on {table} for each row execute function refuse({job_id})"
+    await connection.execute(trigger.encode())
+    try:
+        yield
+    finally:
+        await connection.execute("drop function refuse() cascade")
 
 
 async def until_waiting(observer: Connection, waiting: Connection) -> None:

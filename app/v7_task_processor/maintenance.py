@@ -23,8 +23,8 @@ PRUNE_SECONDS = 3600.0
 REFUSED_SECONDS, REFUSED_MAX = 60.0, 1000
 AGAIN_SECONDS = 10.0
 """After a chore that failed, at most."""
-REFUSALS = ("22", "23", "54", "P0", "XX")
-"""Classes of SQLSTATE that one job of a batch can cause: data, constraints, limits, somebody's triggers, damage."""
+DAMAGE = "XX"
+"""The class of SQLSTATE for a row that is broken on disk."""
 
 
 async def run_every(seconds: float, what: str, step: Callable[[], Awaitable[float | None]]) -> None:
@@ -103,7 +103,8 @@ async def promote_past(connection: Connection, refused: set[int]) -> tuple[int, 
         try:
             return await queue.promote(connection, batch, refused), batch
         except psycopg.Error as error:
-            if not (error.sqlstate or "").startswith(REFUSALS) or len(refused) >= REFUSED_MAX:
+            passable = queue.is_refusal(error) or (error.sqlstate or "").startswith(DAMAGE)
+            if not passable or len(refused) >= REFUSED_MAX:
                 raise
             if batch == 1 and (job_id := await queue.first_due(connection, refused)) is not None:
                 refused.add(job_id)

@@ -21,7 +21,7 @@ from v7_task_processor.worker.recorder import Recorder
 from v7_task_processor.worker.session import Session
 from v7_task_processor.worker.slots import NodeMap
 
-from ..support import add, node, one, rows, take, worker
+from ..support import add, node, one, refused, rows, take, worker
 
 FAILED = Failed(Described("E", "m", "t"))
 SLOTS = 1300
@@ -287,8 +287,8 @@ async def test_a_text_that_postgres_refuses_neither_keeps_its_job_nor_its_neighb
     bench: Bench, connection: Connection, told: list[tuple[str, Any]]
 ) -> None:
     await add(connection, 3)
-    refused = Failed(Described("E", "nul \0", ""))
-    for job, outcome in zip(await bench.take(3), [FAILED, refused, FAILED], strict=True):
+    hostile = Failed(Described("E", "nul \0", ""))
+    for job, outcome in zip(await bench.take(3), [FAILED, hostile, FAILED], strict=True):
         bench.say(job, outcome)
     await bench.written()
     assert await rows(connection, STATES) == [
@@ -297,6 +297,37 @@ async def test_a_text_that_postgres_refuses_neither_keeps_its_job_nor_its_neighb
         ("queued", 1, None, "E: m"),
     ]
     assert [event for event, _ in told].count("job.failed") == 3
+
+
+@pytest.mark.fault(48)
+async def test_an_end_that_somebodys_trigger_refuses_is_charged_and_keeps_no_other(
+    bench: Bench, connection: Connection
+) -> None:
+    await add(connection, 5)
+    _, _, third, _, _ = found = await bench.take(5)
+    async with refused(connection, "v7.finished_jobs", third.id):
+        for job in found:
+            bench.say(job, None)
+        await bench.written()
+    ended = [("succeeded", 0)] * 5
+    ended[2] = ("queued", 1)
+    assert await rows(connection, "select status, retry_count from v7.all_jobs order by id") == ended
+    ((error,),) = await rows(connection, "select last_error from v7.jobs")
+    assert error.startswith("RaiseException: not this one")
+
+
+@pytest.mark.fault(48)
+@pytest.mark.parametrize("outcome", [FAILED, Snooze(1), Release()], ids=["fail", "snooze", "release"])
+async def test_a_row_that_cannot_be_changed_keeps_no_other(
+    bench: Bench, connection: Connection, outcome: Outcome
+) -> None:
+    await add(connection, 3)
+    _, second, _ = found = await bench.take(3)
+    async with refused(connection, "v7.jobs", second.id):
+        for job in found:
+            bench.say(job, outcome)
+        await bench.written()
+    assert await rows(connection, "select id from v7.jobs where status = 'running'") == [(second.id,)]
 
 
 async def test_a_missing_day_is_made_and_what_succeeded_is_written(bench: Bench, connection: Connection) -> None:

@@ -13,7 +13,7 @@ from v7_task_processor.worker import rescue
 from v7_task_processor.worker.rescue import GRACE_SECONDS, LOOP_SECONDS_MAX, Death, Verdict, carry_out, judge
 from v7_task_processor.worker.slots import ENDED, STARTED, SUCCEEDED, NodeMap, Noted, Section, now, ns
 
-from ..support import add, everything, node, rows, take, worker
+from ..support import add, everything, node, refused, rows, take, worker
 
 CRASH = Death("its process was ended by SIGKILL")
 ASKED = Death("asked", asked=True)
@@ -134,6 +134,22 @@ async def test_a_rescue_is_carried_out_whole_or_not_at_all(
     assert await queue.release_orphans(connection, 10) == 0
     await carry_out(connection, Settings(retry_seconds=0), [worker_id], notes, CRASH)
     assert await rows(connection, STATES) == [("queued", 1, True), ("succeeded", 0, False)]
+
+
+@pytest.mark.fault(48)
+async def test_one_that_somebodys_trigger_refuses_keeps_no_other_from_its_rescue(connection: Connection) -> None:
+    worker_id = await worker(connection)
+    ids = await add(connection, 3)
+    await take(connection, worker_id)
+    notes = [Noted(job_id, 1, 0.0, SUCCEEDED) for job_id in ids]
+    async with refused(connection, "v7.finished_jobs", ids[1]):
+        await carry_out(connection, Settings(), [worker_id], notes, CRASH)
+    assert await queue.release_orphans(connection, 10) == 1
+    assert await rows(connection, STATES) == [
+        ("succeeded", 0, False),
+        ("queued", 0, False),
+        ("succeeded", 0, False),
+    ]
 
 
 async def test_who_is_charged_stays_a_suspect_with_its_failure_told(connection: Connection) -> None:

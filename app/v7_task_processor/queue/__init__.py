@@ -16,6 +16,7 @@ from .event_types import (
 )
 from .history import add_days, drop_oldest_day, has_tomorrow, prune_failures, prune_idempotency_keys
 from .intake import Enqueued, enqueue, enqueue_once, wake
+from .refusal import is_refusal, lacks_partition, write_past
 from .server import Change, recognise
 from .statement import Connection, Statement, abandon, deadline, literal
 from .waiting import first_due, next_due_seconds, promote, redrive
@@ -54,6 +55,8 @@ __all__ = [
     "give_up_node",
     "has_tomorrow",
     "held_by",
+    "is_refusal",
+    "lacks_partition",
     "literal",
     "next_due_seconds",
     "nodes",
@@ -74,4 +77,5 @@ __all__ = [
     "unregister",
     "wake",
     "workers_of",
+    "write_past",
 ]

@@ -27,8 +27,6 @@ TRIES_MAX = 5
 SESSION = {"client_min_messages": "warning"}
 """The warning is all that tells a commit from one whose wait for the standby was cancelled."""
 
-ROW_ERRORS = ("22", "23", "54", "P0")
-"""Classes of SQLSTATE that one event of a batch can cause: data, constraints, limits, a user's triggers."""
 CONNECTION_ERRORS = ("08", "57P", "58")
 """After these, from a server on its way down or from a pooler, nothing says what became of the commit."""
 
@@ -94,7 +92,7 @@ class Committer:
         try:
             outcomes = await self.confirmed(connection, statement, group)
         except Exception as error:
-            if not is_row_error(error):
+            if not queue.is_refusal(error):
                 raise
             if len(group) == 1:
                 group[0].tell(refused(error))
@@ -202,13 +200,6 @@ def is_taken_back(error: Exception, connection: Connection) -> bool:
         return True  # and its connection was closed for it
     if isinstance(error, psycopg.Error) and error.sqlstate:
         return not connection.closed and not error.sqlstate.startswith(CONNECTION_ERRORS)
-    return isinstance(error, psycopg.DataError | UnicodeError)
-
-
-def is_row_error(error: Exception) -> bool:
-    """Whether one event may be to blame, and not the batch, the server or the connection."""
-    if isinstance(error, psycopg.Error) and error.sqlstate:
-        return error.sqlstate.startswith(ROW_ERRORS)
     return isinstance(error, psycopg.DataError | UnicodeError)
 
 

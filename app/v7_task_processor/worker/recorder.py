@@ -2,15 +2,14 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
-
-import psycopg
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from .. import queue
-from ..handlers import Described, clean
+from ..handlers import Described, clean, describe
 from ..job import Discard, Snooze, retry_delay_seconds
 from ..observability import logs, telemetry
-from ..queue import Failure, Held
+from ..queue import Connection, Failure, Held
 from ..settings import Settings
 from .outcome import Ended, Failed, Release
 from .session import Session
@@ -99,15 +98,16 @@ class Recorder:
 
     async def give_back(self, batch: list[Ended]) -> None:
         for worker_id, own in by_worker(batch).items():
-            await self.release(worker_id, held_of(own))
-        telemetry.publish("job.released", count=len(batch))
+            await self.release(worker_id, held_of(own), lambda: self.session.claims)
         self.on_requeued()
         self.on_returned(len(batch))
 
-    async def release(self, worker_id: int, held: list[Held]) -> None:
-        await self.session.attempt(lambda: queue.release(self.session.claims, worker_id, held))
-
     async def complete(self, worker_id: int, succeeded: list[Ended]) -> None:
+        for ended, error in await queue.write_past(lambda part: self.complete_all(worker_id, part), succeeded):
+            # By somebody's trigger or constraint: so it is charged, and ends in the dead letters with that reason.
+            await self.fail(worker_id, [ended._replace(outcome=Failed(describe(error)))])
+
+    async def complete_all(self, worker_id: int, succeeded: Sequence[Ended]) -> None:
         held = held_of(succeeded)
         kept = self.settings.retention_days > 0
         generation = self.session.generation
@@ -126,32 +126,40 @@ class Recorder:
         if failures:
             await self.fail(worker_id, failures)
         if snoozed:
-            await self.session.attempt(lambda: queue.snooze(self.session.records, worker_id, snoozed))
-            telemetry.publish("job.snoozed", count=len(snoozed))
+            await self.snooze(worker_id, snoozed)
         if released:
-            await self.session.attempt(lambda: queue.release(self.session.records, worker_id, released))
-            telemetry.publish("job.released", count=len(released))
+            await self.release(worker_id, released, lambda: self.session.records)
             self.on_requeued()
 
+    async def snooze(self, worker_id: int, snoozed: list[tuple[int, int, float]]) -> None:
+        def write(part: Sequence[tuple[int, int, float]]) -> Awaitable[int]:
+            return self.session.attempt(lambda: queue.snooze(self.session.records, worker_id, part))
+
+        left_running(await queue.write_past(write, snoozed))
+        telemetry.publish("job.snoozed", count=len(snoozed))
+
+    async def release(self, worker_id: int, held: list[Held], connection: Callable[[], Connection]) -> None:
+        def write(part: Sequence[Held]) -> Awaitable[int]:
+            return self.session.attempt(lambda: queue.release(connection(), worker_id, part))
+
+        left_running(await queue.write_past(write, held))
+        telemetry.publish("job.released", count=len(held))
+
     async def fail(self, worker_id: int, failed: list[Ended]) -> None:
+        for ended, error in await queue.write_past(lambda part: self.fail_all(worker_id, part), failed):
+            # Texts are cleaned, so it should not be for them; if it is, the job must still be charged: it would run
+            # for ever.
+            log.error("Postgres refuses to record a failure", job_id=ended.job.id, error=str(error).strip())
+            plain = ended._replace(outcome=Failed(Described("Error", "(Postgres refused its text)", "")))
+            refused = await queue.write_past(lambda part: self.fail_all(worker_id, part), [plain])
+            left_running([((each.job.id, each.job.attempt), why) for each, why in refused])
+
+    async def fail_all(self, worker_id: int, failed: Sequence[Ended]) -> None:
         failures = [self.failure(ended) for ended in failed]
         generation = self.session.generation
-        try:
-            written = await self.session.attempt(
-                lambda: queue.fail(self.session.records, worker_id, self.session.name, failures)
-            )
-        except psycopg.DataError as error:
-            # Texts are cleaned, so this should not be; if it is, one error's text must not keep the others, nor
-            # keep its job from being charged: it would run for ever.
-            log.error("Postgres refused the text of a failure", error=str(error).strip())
-            if len(failed) == 1:
-                refused = Failed(Described("Error", "(Postgres refused its text)", ""))
-                failed = [failed[0]._replace(outcome=refused)]
-                await self.fail(worker_id, failed)
-            else:
-                for ended in failed:
-                    await self.fail(worker_id, [ended])
-            return
+        written = await self.session.attempt(
+            lambda: queue.fail(self.session.records, worker_id, self.session.name, failures)
+        )
         self.missing(len(failed) - len(written), generation)
         states = {job_id: (status, retry_count) for job_id, status, retry_count in written}
         for ended, failure in zip(failed, failures, strict=True):
@@ -182,8 +190,14 @@ def by_worker(batch: list[Ended]) -> dict[int, list[Ended]]:
     return found
 
 
-def held_of(ended: list[Ended]) -> list[Held]:
+def held_of(ended: Sequence[Ended]) -> list[Held]:
     return [(each.job.id, each.job.attempt) for each in ended]
+
+
+def left_running(refused: list[tuple[Any, Exception]]) -> None:
+    """Say of (job id, ...) that its row cannot be changed, by somebody's trigger or constraint."""
+    for (job_id, *_), error in refused:
+        log.error("Postgres refuses to change a job, which is left running", job_id=job_id, error=str(error).strip())
 
 
 def tell(ended: Ended, failure: Failure, status: str, retry_count: int) -> None:

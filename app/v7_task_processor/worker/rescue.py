@@ -7,6 +7,7 @@ died by a power cut: what had started comes back as a suspect, and only who was 
 """
 
 import signal
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from .. import queue
@@ -125,12 +126,22 @@ async def carry_out_for(
     def of(jobs: list[Running]) -> list[Held]:
         return [(job.id, job.attempt) for job in jobs if job.worker_id == worker_id]
 
-    if complete := of(verdict.complete):
-        await queue.complete(connection, worker_id, complete, kept=settings.retention_days > 0)
-    charged_ids = []
-    if charge := [charged(job, settings, death) for job in verdict.charge if job.worker_id == worker_id]:
-        rows = await queue.fail(connection, worker_id, f"worker {worker_id}", charge)
-        charged_ids = [job_id for job_id, _, _ in rows]
+    charged_ids: list[int] = []
+
+    async def complete(part: Sequence[Held]) -> None:
+        async with connection.transaction():
+            await queue.complete(connection, worker_id, part, kept=settings.retention_days > 0)
+
+    async def charge(part: Sequence[Failure]) -> None:
+        async with connection.transaction():
+            rows = await queue.fail(connection, worker_id, f"worker {worker_id}", part)
+        charged_ids.extend(job_id for job_id, _, _ in rows)
+
+    # A row that is refused, by somebody's trigger, is given back as an orphan: its next end is told to its next worker.
+    if succeeded := of(verdict.complete):
+        await queue.write_past(complete, succeeded)
+    if guilty := [charged(job, settings, death) for job in verdict.charge if job.worker_id == worker_id]:
+        await queue.write_past(charge, guilty)
     if suspect := of(verdict.suspect):
         await queue.release(connection, worker_id, suspect, suspect=True)
     if release := of(verdict.release):

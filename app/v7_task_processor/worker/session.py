@@ -98,7 +98,8 @@ class Session:
         return worker_id
 
     async def attempt(self, statement: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Run a statement until it goes through, over whatever breaks; repeatable ones only.
+        """Run a statement until it goes through, over whatever breaks; repeatable ones only. Raises what is refused
+        for the sake of a row.
 
         After a break it runs on the new connections, and under the new identity if it asks for it.
         """
@@ -108,15 +109,14 @@ class Session:
             generation = self.generation
             try:
                 return await statement()
-            except psycopg.DataError:
-                raise  # what was sent is at fault, and will be the next time too
-            except psycopg.errors.CheckViolation as error:
-                log.error("the history has no partition for today; making it", error=str(error).strip())
-                with contextlib.suppress(psycopg.Error):
-                    await queue.add_days(self.records, DAYS_AHEAD)
             except psycopg.Error as error:
+                if queue.is_refusal(error):
+                    raise  # what was sent is at fault, and will be the next time too
                 if self.seldom.allows(error):
                     log.warning("the database did not do it; trying again", error=str(error).strip())
+                if queue.lacks_partition(error):
+                    with contextlib.suppress(psycopg.Error):
+                        await queue.add_days(self.records, DAYS_AHEAD)
             if self.claims.closed or self.records.closed or self.claims.broken or self.records.broken:
                 await self.renew(generation)
             else:

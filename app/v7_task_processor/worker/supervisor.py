@@ -247,7 +247,7 @@ class Supervisor:
                 except psycopg.Error as error:
                     if self.seldom.allows(error):
                         log.warning("the database did not do it; trying again", error=str(error).strip())
-                    if isinstance(error, psycopg.errors.CheckViolation):  # the history has no partition for today
+                    if queue.lacks_partition(error):
                         with contextlib.suppress(psycopg.Error):
                             await queue.add_days(await self.link.get(), maintenance.DAYS_AHEAD)
                     await asyncio.sleep(AGAIN_SECONDS)
