@@ -140,12 +140,6 @@ class Lab:
         self.sent.write(what="done", n=n, status=200, id=row[0], mono=time.monotonic())
         return int(row[0])
 
-    def unseen(self, statement: str, *values: object) -> None:
-        """Run a statement that the audit does not see."""
-        with psycopg.connect(self.cluster.socket_url, autocommit=True) as connection:
-            connection.execute("set session_replication_role = replica")
-            connection.execute(statement.encode(), values)
-
     def fault(self, fault: str, target: str = "", pids: list[int] | None = None, begin: float = 0.0) -> None:
         """Note a fault that has ended; call it with the time at which it began."""
         now = time.monotonic()

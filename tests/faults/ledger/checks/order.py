@@ -33,12 +33,12 @@ def order(ledger: Ledger) -> list[Finding]:
     waits = sorted(waiting(ledger))
     queue: list[tuple[Place, float, int]] = []
     found, next_wait = [], 0
-    for when, place, run in sorted(taken(ledger), key=lambda each: each[0]):
-        while next_wait < len(waits) and waits[next_wait].counts <= when:
+    for began, ended, place, run in sorted(taken(ledger), key=lambda each: each[:2]):
+        while next_wait < len(waits) and waits[next_wait].counts <= began:
             wait = waits[next_wait]
             heapq.heappush(queue, (wait.place, wait.until, wait.id))
             next_wait += 1
-        while queue and queue[0][1] <= when:  # it waits no more, and these come in the order of time
+        while queue and queue[0][1] <= ended:  # it waits no more: another took it, perhaps beside this one
             heapq.heappop(queue)
         if queue and queue[0][0] < place:
             sentence = f"started from {place} while {queue[0][2]} waited at {queue[0][0]}"
@@ -46,14 +46,20 @@ def order(ledger: Ledger) -> list[Finding]:
     return found
 
 
-def taken(ledger: Ledger) -> Iterator[tuple[float, Place, Run]]:
-    """Each run, from where it was taken, and when it was decided that it comes next: by its start, or by its claim
-    in a run with faults, since those hold up the answers to claims, and what starts then was taken long before."""
+def taken(ledger: Ledger) -> Iterator[tuple[float, float, Place, Run]]:
+    """Each run, from where it was taken, and when (from, to) it was decided that it comes next.
+
+    That is its start; or in a run with faults its claim, since those hold up the answers to claims, and what starts
+    then was taken long before.
+    """
     for run in ledger.runs:
         claim = ledger.claim_of(run)
-        if claim is not None and not claim.suspect:
-            when = min(run.began, ledger.clock.mono(claim.began)) if ledger.faults else run.began
-            yield when, place_of(claim), run
+        if claim is None or claim.suspect:
+            continue
+        if ledger.faults:
+            yield ledger.clock.mono(claim.began), ledger.at(claim), place_of(claim), run
+        else:
+            yield run.began, run.began, place_of(claim), run
 
 
 def place_of(change: Change) -> Place:
