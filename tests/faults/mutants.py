@@ -112,6 +112,11 @@ MUTANTS = [
             ),
             # Else it looks everywhere every 20 ms where the queue is short, and nothing comes of it.
             Change("worker/frontier.py", "PLAIN_SHARE = 20\n", "PLAIN_SHARE = 100_000\n"),
+            Change(
+                "worker/frontier.py",
+                'or types were opened."""\n        self.plain_at = 0.0\n',
+                'or types were opened."""\n',
+            ),
         ],
         {"L12"},
     ),

@@ -18,7 +18,8 @@ from ..web.test_ingest import blocked
 from ..worker.test_recorder import Bench
 from .cluster import Cluster
 
-DEADLOCKS = "select deadlocks from pg_stat_database where datname = 'v7'"
+DEADLOCKED = "select deadlocks > 0 from pg_stat_database where datname = 'v7'"
+"""Whose part is done again may meet the other once more: how often is not ours to say."""
 
 
 @pytest.mark.fault(30)
@@ -59,7 +60,7 @@ async def test_what_has_ended_loses_a_deadlock_and_is_written(cluster: Cluster, 
         finally:
             writing.cancel()
             await bench.session.close()
-    assert cluster.sql(DEADLOCKS) == [(1,)]
+    assert cluster.sql(DEADLOCKED) == [(True,)]
 
 
 @pytest.mark.fault(30)
@@ -75,7 +76,7 @@ async def test_events_lose_a_deadlock_and_their_senders_do_not_hear_of_it(cluste
         outcomes = await asyncio.gather(*keyed)
     assert [type(outcome).__name__ for outcome in outcomes] == ["Added"] * 3
     assert cluster.sql("select count(*) from v7.jobs") == [(3,)]
-    assert cluster.sql(DEADLOCKS) == [(1,)]
+    assert cluster.sql(DEADLOCKED) == [(True,)]
 
 
 @pytest.mark.fault(30)
