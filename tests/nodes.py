@@ -41,6 +41,7 @@ async def handle(job):
             pass
     note("end", job)
 """
+EVENT = {"user_id": 1, "priority": 1, "event_data": {}, "event_type_id": 1}
 V7 = [sys.executable, "-P", "-m", "v7_task_processor.cli"]
 PATIENCE_SECONDS = 60.0
 

@@ -1,41 +1,26 @@
 """Real servers with real standbys, each in a folder of its own, for tests of what they promise together."""
 
 import contextlib
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
-import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from v7_task_processor import database, embedded
-from v7_task_processor.embedded import Server
-
+from .faults.cluster import Cluster, migrated
 from .nodes import wait_until
 
 
 @contextlib.contextmanager
-def primary(folder: Path, **settings: str) -> Iterator[Server]:
+def primary(folder: Path, **settings: str) -> Iterator[Cluster]:
     """A migrated server."""
-    with embedded.start(folder, settings=settings) as server:
-        database.migrate(server.url)
+    with migrated(folder, settings) as server:
         yield server
 
 
 @contextlib.contextmanager
-def standby(of: Server, folder: Path, name: str) -> Iterator[Server]:
+def standby(of: Cluster, folder: Path, name: str) -> Iterator[Cluster]:
     """A standby that has all that its primary has by now."""
-    folder.mkdir()
-    where = conninfo_to_dict(of.url)
-    data = folder / "postgres"
-    backup = ["pg_basebackup", "-D", str(data), "-h", where["host"], "-U", where["user"], "-c", "fast", "--no-sync"]
-    subprocess.run([str(embedded.bin_dir() / backup[0]), *backup[1:]], check=True)
-    (data / "standby.signal").touch()
-    source = make_conninfo("", host=where["host"], port=where["port"], user=where["user"], application_name=name)
-    with (data / "postgresql.auto.conf").open("a") as file:
-        file.write(f"primary_conninfo = '{source}'\nwal_retrieve_retry_interval = '100ms'\n")
-    with embedded.start(folder) as server:
+    with contextlib.closing(of.standby(folder, name)) as server:
         wait_until(
             lambda: value(server, "select count(*) from pg_stat_wal_receiver where status = 'streaming'"), "it streams"
         )
@@ -43,51 +28,33 @@ def standby(of: Server, folder: Path, name: str) -> Iterator[Server]:
         yield server
 
 
-def value(server: Server, query: str) -> object:
-    with psycopg.connect(server.url, autocommit=True) as connection:
-        row = connection.execute(query.encode()).fetchone()
-        assert row is not None
-        return row[0]
+def value(server: Cluster, query: str) -> object:
+    [(found,)] = server.sql(query)
+    return found
 
 
-def set_up(server: Server, **settings: str) -> None:
+def set_up(server: Cluster, **settings: str) -> None:
     """Change settings of a running server, by a reload that its new sessions have seen."""
-    with psycopg.connect(server.url, autocommit=True) as connection:
-        for name, setting in settings.items():
-            connection.execute(f"alter system set {name} = '{setting}'")
-        connection.execute("select pg_reload_conf()")
+    for name, setting in settings.items():
+        server.sql(f"alter system set {name} = '{setting}'")
+    server.sql("select pg_reload_conf()")
     for name, setting in settings.items():
         wait_until(lambda name=name, setting=setting: value(server, f"show {name}") == setting, f"{name} is {setting}")
 
 
-def catch_up(server: Server, of: Server) -> None:
+def catch_up(server: Cluster, of: Cluster) -> None:
     """Until a standby has replayed all that its primary has written."""
     written = value(of, "select pg_current_wal_insert_lsn()")
     wait_until(lambda: value(server, f"select pg_last_wal_replay_lsn() >= '{written}'"), "the standby has replayed it")
 
 
-def cut_off(server: Server) -> None:
+def cut_off(server: Cluster) -> None:
     """A standby hears no more of its primary. To pause its replay would not do: a promotion replays what it got."""
     set_up(server, primary_conninfo="")
     wait_until(lambda: value(server, "select count(*) from pg_stat_wal_receiver") == 0, "it receives nothing")
 
 
-def kill(folder: Path) -> None:
-    """All processes of the server in a folder, at once."""
-    pid = int((folder / "postgres" / "postmaster.pid").read_text().splitlines()[0])
-    postmaster = psutil.Process(pid)
-    everyone = [postmaster, *postmaster.children(recursive=True)]
-    for each in everyone:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            each.kill()
-    psutil.wait_procs(everyone[1:], timeout=10)
-
-
-def promote(server: Server) -> None:
-    assert value(server, "select pg_promote(true, 60)")
-
-
-def either(*servers: Server) -> str:
+def either(*servers: Cluster) -> str:
     """The address of whichever of them is the primary."""
     where = [conninfo_to_dict(server.url) for server in servers]
     hosts, ports = (",".join(str(each[name]) for each in where) for name in ("host", "port"))

@@ -9,10 +9,8 @@ import pytest
 from v7_task_processor import database, maintenance, queue
 from v7_task_processor.cli import root
 
-from .nodes import node, post, wait_until
-from .standbys import catch_up, cut_off, either, kill, primary, promote, standby, value
-
-EVENT = {"user_id": 1, "priority": 1, "event_data": {}, "event_type_id": 1}
+from .nodes import EVENT, node, post, wait_until
+from .standbys import catch_up, cut_off, either, primary, standby, value
 
 
 def sent(address: tuple[str, int], count: int) -> list[int]:
@@ -38,8 +36,8 @@ def test_a_failover_that_lost_the_last_events_gives_out_none_of_their_ids_again(
             old_worker, old_position = value(first, identities), value(first, "select last_value from v7.position")
             assert isinstance(old_worker, int)
             assert isinstance(old_position, int)
-            kill(tmp_path / "a")
-            promote(second)
+            first.kill()
+            second.promote()
             wait_until(lambda: post(address, EVENT)[0] == 200, "events are taken again")
             after = sent(address, 20)
             wait_until(lambda: {job_id for job_id, _, _ in one.noted("end")} >= set(after), "and handled")
@@ -63,8 +61,8 @@ async def test_a_crash_of_the_server_is_no_failover(tmp_path: Path) -> None:
         for _ in range(2):
             async with await database.connect(server.url) as connection:
                 assert await queue.recognise(connection) is None
-            kill(tmp_path / "a")
-            server.ensure()
+            server.kill()
+            server.start()
         assert value(server, "select timeline from v7.server") == 1
 
 

@@ -161,7 +161,7 @@ class Cluster:
             return cursor.fetchall() if cursor.description else []
 
     def standby(self, folder: Path, name: str = "standby") -> "Cluster":
-        """A streaming standby of this server, started; it calls itself `name`."""
+        """A standby of this server, started; it calls itself `name`."""
         folder.mkdir()
         other = Cluster(folder, self.settings)
         other.settings.pop("synchronous_standby_names", None)
@@ -169,12 +169,14 @@ class Cluster:
         copied = [*self.program("pg_basebackup"), "-D", str(other.data), "-d", source, "-c", "fast", "--no-sync"]
         subprocess.run(copied, check=True, capture_output=True)
         (other.data / "standby.signal").touch()
-        other.settings["primary_conninfo"] = f"{source} application_name={name}"
-        other.settings["hot_standby"] = "on"
+        with (other.data / "postgresql.auto.conf").open("a") as file:  # where it can be altered
+            file.write(
+                f"primary_conninfo = '{source} application_name={name}'\nwal_retrieve_retry_interval = '100ms'\n"
+            )
         return other.start()
 
     def promote(self) -> None:
-        self.sql("select pg_promote(true, 30)")
+        assert self.sql("select pg_promote(true, 60)") == [(True,)]
 
     def close(self) -> None:
         if self.process is not None and self.process.poll() is None:
@@ -183,55 +185,30 @@ class Cluster:
         shutil.rmtree(self.sockets, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def migrated(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[Cluster]:
+    """A new cluster that runs, with our schema in it."""
+    folder.mkdir(exist_ok=True)
+    with contextlib.closing(Cluster(folder, settings)) as made:
+        made.make()
+        made.start()
+        with psycopg.connect(made.socket_url.replace("/v7?", "/postgres?"), autocommit=True) as connection:
+            connection.execute("create database v7")
+        database.migrate(made.socket_url)
+        yield made
+
+
 def make_template(folder: Path) -> Path:
     """A stopped data folder with our schema in it, to be copied: initdb and migrations take longer than most tests."""
-    cluster = Cluster(folder, {"fsync": "off"})
-    cluster.make()
-    cluster.start()
-    try:
-        with psycopg.connect(cluster.socket_url.replace("/v7?", "/postgres?"), autocommit=True) as connection:
-            connection.execute("create database v7")
-        database.migrate(cluster.socket_url)
-        cluster.stop()
-    finally:
-        cluster.close()
-    return cluster.data
+    with migrated(folder, {"fsync": "off"}) as made:
+        made.stop()
+    return made.data
 
 
 @contextlib.contextmanager
 def cluster_from(template: Path, folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[Cluster]:
     """A running cluster, gone afterwards."""
     folder.mkdir()
-    made = Cluster(folder, settings)
-    subprocess.run(["cp", "-a", str(template), str(made.data)], check=True)
-    try:
+    with contextlib.closing(Cluster(folder, settings)) as made:
+        subprocess.run(["cp", "-a", str(template), str(made.data)], check=True)
         yield made.start()
-    finally:
-        made.close()
-
-
-@contextlib.contextmanager
-def small_disk(folder: Path, megabytes: int = 64) -> Iterator[Path]:
-    """A file system of so few megabytes in `folder`. Raises PermissionError where we may not mount one."""
-    folder.mkdir()
-    mounted = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=755", "tmpfs", str(folder)]
-    made = subprocess.run(mounted, check=False, capture_output=True, text=True)
-    if made.returncode:
-        raise PermissionError(made.stderr.strip())
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-@contextlib.contextmanager
-def filled(disk: Path) -> Iterator[None]:
-    """Somebody's file takes all that is left of a disk."""
-    path = disk / "filling"
-    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while file.write(bytes(4096)):
-            pass
-    try:
-        yield
-    finally:
-        path.unlink()

@@ -13,10 +13,11 @@ from ..nodes import enqueue, jobs, node, wait_for_end, wait_until
 from ..support import add, rows, until_waiting
 from ..support import node as a_node
 from ..worker.test_recorder import Bench, cut
+from .books import check_ledger, lines
 from .cluster import Cluster
 from .lab import Lab
+from .looks import Record
 from .proxy import Proxy, proxied
-from .test_database_restart import Record, check_ledger, lines
 
 CLAIM_MARK = "{777}"
 """The limit of failures that a handler declares goes with each claim, and with nothing else."""

@@ -12,16 +12,14 @@ import pytest
 
 from v7_task_processor import database
 
-from ..nodes import Node, check_books, enqueue, get, jobs, node, post, wait_for_end, wait_until
+from ..nodes import EVENT, Node, check_books, enqueue, get, jobs, node, post, wait_for_end, wait_until
+from ..standbys import set_up, value
+from ..standbys import standby as standby_of
 from ..support import add, rows, take
 from ..support import node as a_node
 from ..support import worker as a_worker
 from ..worker.test_recorder import Bench, cut
-from .cluster import Cluster
-from .lab import Lab
-from .test_database_restart import (
-    QUICK,
-    Record,
+from .books import (
     answered,
     check_ledger,
     killed,
@@ -29,23 +27,20 @@ from .test_database_restart import (
     seconds_until_it_works,
     work_on,
 )
+from .cluster import Cluster
+from .lab import Lab
+from .looks import Record
 
-EVENT = {"user_id": 1, "priority": 1, "event_data": {}, "event_type_id": 1}
 OUTAGE_SECONDS = 8.0
 
 
 @pytest.fixture
 def standby(cluster: Cluster, tmp_path: Path) -> Iterator[Cluster]:
     """A standby without which the cluster acknowledges nothing."""
-    made = cluster.standby(tmp_path / "standby")
-    try:
-        cluster.sql("alter system set synchronous_standby_names = 'standby'")
-        cluster.sql("select pg_reload_conf()")
-        state = "select sync_state from pg_stat_replication"
-        wait_until(lambda: cluster.sql(state) == [("sync",)], "it is synchronous")
+    with standby_of(cluster, tmp_path / "standby", "standby") as made:
+        set_up(cluster, synchronous_standby_names="standby")
+        wait_until(lambda: value(cluster, "select sync_state from pg_stat_replication") == "sync", "it is synchronous")
         yield made
-    finally:
-        made.close()
 
 
 def log_lines(one: Node) -> list[dict[str, str]]:
@@ -73,7 +68,7 @@ def test_the_primary_dies_and_its_standby_is_promoted(
     with Lab(tmp_path / "lab", cluster, 33, LOG_FORMAT="json") as lab:
         place = lab.add("node", "run")
         lab.ready()
-        lab.send(QUICK)
+        lab.send()
         work_on(lab)
         crash = killed(cluster)
         place.proxy.url = standby.url  # as a name that is moved at once: until it is promoted it takes no writes

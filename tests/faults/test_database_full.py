@@ -16,9 +16,11 @@ import pytest
 from v7_task_processor.web.outcome import DISK_FULL
 
 from ..nodes import check_books, enqueue, jobs, node, post, wait_for_end, wait_until
-from .cluster import Cluster, filled, small_disk
+from .books import busy, check_ledger, seconds_until_it_works, work_on
+from .cluster import Cluster
+from .disk import filled, small_disk
 from .lab import Lab
-from .test_database_restart import Record, busy, check_ledger, seconds_until_it_works, work_on
+from .looks import Record
 
 EVENT = {"user_id": 1, "priority": 1, "event_data": {"do": "sleep", "seconds": 0.01}, "event_type_id": 1}
 BULKY = {**EVENT, "event_data": "x" * 7000}
@@ -48,20 +50,14 @@ def copied(template: Path, folder: Path, wal: Path) -> Cluster:
 
 @pytest.fixture
 def tables_on_it(cluster_template: Path, tmp_path: Path, disk: Path) -> Iterator[Cluster]:
-    made = copied(cluster_template, disk / "cluster", tmp_path / "wal")
-    try:
+    with contextlib.closing(copied(cluster_template, disk / "cluster", tmp_path / "wal")) as made:
         yield made.start()
-    finally:
-        made.close()
 
 
 @pytest.fixture
 def wal_on_it(cluster_template: Path, tmp_path: Path, disk: Path) -> Iterator[Cluster]:
-    made = copied(cluster_template, tmp_path / "cluster", disk / "wal")
-    try:
+    with contextlib.closing(copied(cluster_template, tmp_path / "cluster", disk / "wal")) as made:
         yield made.start()
-    finally:
-        made.close()
 
 
 @pytest.mark.fault(32)

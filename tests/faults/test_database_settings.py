@@ -10,9 +10,9 @@ import pytest
 from v7_task_processor.web.hints import Hints
 
 from ..nodes import enqueue, jobs, node, post, wait_for_end, wait_until
+from .books import check_ledger, work_on
 from .cluster import Cluster, cluster_from
 from .lab import Lab
-from .test_database_restart import check_ledger, work_on
 
 HOSTILE = {
     "statement_timeout": "100ms",

@@ -3,27 +3,23 @@
 import re
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from ..nodes import Node, check_books, enqueue, get, jobs, node, post, wait_for_end, wait_until
+from ..nodes import EVENT, Node, check_books, enqueue, get, jobs, node, post, wait_for_end, wait_until
 from .cluster import Cluster
+from .looks import NODES, WORKERS, Record
 from .namespaces import Network, cable, inside, listen_on
 from .proxy import proxied
 
 __all__ = ["cable"]
-NODES = "select id from v7.workers where node_id is null order by id"
 WORKERS_OF = """
 select count(*) from v7.workers worker join v7.workers node on node.id = worker.node_id
 where node.pid = %s and node.id <> %s
 """
-WORKERS = "select id from v7.workers where node_id is not null"
-EVENT = {"user_id": 1, "priority": 1, "event_data": {}, "event_type_id": 1}
 SUCCEEDED = ("succeeded", 0)
-Record = Callable[[str, object], None]
 
 
 def outcomes(cluster: Cluster) -> Counter[tuple[str, int]]:

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from ..nodes import check_books, get, jobs, node, post, wait_for_end, wait_until
+from ..nodes import EVENT, check_books, get, jobs, node, post, wait_for_end, wait_until
 from .cluster import Cluster
 from .namespaces import Network, cable, inside, listen_on
 
 __all__ = ["cable"]
-EVENT = {"user_id": 1, "priority": 1, "event_data": {}, "event_type_id": 1}
 HOST = "database.test"
 
 

@@ -1,26 +1,22 @@
 """A network that delays and loses: slower, but nobody is rescued, charged or run twice for it."""
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ..nodes import check_books, enqueue, jobs, node, wait_for_end, wait_until
 from .cluster import Cluster
+from .looks import NODES, WORKERS, Record
 from .namespaces import Network, cable, inside, listen_on
 from .proxy import proxied
 
 __all__ = ["cable"]
-NODES = "select id from v7.workers where node_id is null order by id"
-WORKERS = "select id from v7.workers where node_id is not null"
 
 
 @pytest.mark.slow
 @pytest.mark.fault(51)
-def test_two_hundred_milliseconds_to_the_database(
-    cluster: Cluster, tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
+def test_two_hundred_milliseconds_to_the_database(cluster: Cluster, tmp_path: Path, record_property: Record) -> None:
     """By batches. One by one, sixteen attempts at a time would need 200 s for the claims and words of so many."""
     watcher = "\n@handler(event_type_id=9)\nasync def other(job): pass\n"
     with (
@@ -45,7 +41,7 @@ def test_two_hundred_milliseconds_to_the_database(
 @pytest.mark.slow
 @pytest.mark.fault(52)
 def test_a_fifth_of_all_packets_is_lost(
-    cluster: Cluster, cable: Network, tmp_path: Path, record_property: Callable[[str, object], None]
+    cluster: Cluster, cable: Network, tmp_path: Path, record_property: Record
 ) -> None:
     """In each direction, for one of two nodes. Its connections may break, so that it is given up and begins anew."""
     through = listen_on(cluster, cable.outside)

@@ -5,15 +5,14 @@ import http.client
 import json
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ..nodes import Node, check_books, jobs, node, post, wait_for_end, wait_until
 from .cluster import Cluster
+from .looks import Record
 
-Record = Callable[[str, object], None]
 SWAPS = 3
 
 

@@ -2,7 +2,7 @@
 
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -10,8 +10,7 @@ import pytest
 
 from ..nodes import check_books, enqueue, failures, jobs, node, wait_for_end, wait_until
 from .cluster import Cluster
-
-Record = Callable[[str, object], None]
+from .looks import Record
 
 
 @pytest.fixture

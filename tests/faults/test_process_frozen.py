@@ -2,7 +2,6 @@
 
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -14,8 +13,8 @@ from v7_task_processor.worker.slots import now
 
 from ..nodes import Node, check_books, enqueue, jobs, node, wait_for_end, wait_until
 from ..worker.bench import Bench
+from .looks import Record, node_ids, running
 
-Record = Callable[[str, object], None]
 HOLDS = """
 @handler(event_type_id=2)
 async def hold_the_loop(job):
@@ -44,16 +43,6 @@ async def slow(job):
 """
 
 
-def node_ids(url: str) -> list[int]:
-    with psycopg.connect(url) as connection:
-        return [row[0] for row in connection.execute("select id from v7.workers where node_id is null order by id")]
-
-
-def held(url: str) -> list[int]:
-    with psycopg.connect(url) as connection:
-        return [row[0] for row in connection.execute("select id from v7.jobs where status = 'running' order by id")]
-
-
 def claim_waits(url: str) -> bool:
     with psycopg.connect(url) as connection:
         waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query ~ 'fresh as mat'"
@@ -79,7 +68,7 @@ def test_a_frozen_node_that_wakes_after_its_rescue_changes_nothing(
     behind = enqueue(database_url, {}, count=300)
     with node(tmp_path / "a", database_url, handlers=HOLDS, V7_CONCURRENCY=1) as frozen:
         wait_until(lambda: frozen.starts() and frozen.starts()[-1][0] == holder[0], "the loop is held")
-        assert len(held(database_url)) > 1
+        assert len(running(database_url)) > 1
         [node_id] = node_ids(database_url)
         starts = frozen.starts()
         frozen.signal_tree(signal.SIGSTOP)
@@ -125,7 +114,7 @@ def test_a_frozen_node_that_reads_the_answer_of_its_claim_after_its_rescue_start
         rows = admin.execute("select v7.enqueue(1, 1, 0, '{}') from generate_series(1, 5)").fetchall()
         admin.commit()
         ids = [row[0] for row in rows]
-        wait_until(lambda: held(database_url) == ids, "its claim has committed")
+        wait_until(lambda: running(database_url) == ids, "its claim has committed")
         with node(tmp_path / "b", database_url, handlers=HOLDS) as other:
             wait_for_end(database_url)
             record_property("recovery_seconds", seconds := time.monotonic() - frozen_at)
@@ -158,7 +147,7 @@ def test_workers_whose_supervisor_is_frozen_start_nothing_before_others_take_the
         wait_until(lambda: node_id not in node_ids(database_url), "the other has given it up")
         record_property("rescue_seconds", rescued_seconds := time.monotonic() - frozen_at)
         last_word_seconds = frozen.log.stat().st_mtime - frozen_time
-        assert held(database_url) == []
+        assert running(database_url) == []
         starts = frozen.starts()
         frozen.running.send_signal(signal.SIGCONT)
         woken_at = time.monotonic()

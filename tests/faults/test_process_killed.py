@@ -1,11 +1,8 @@
 """F1 to F4 and F7: processes that are killed, from outside and by their own handlers."""
 
-import contextlib
 import json
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -14,9 +11,10 @@ import pytest
 
 from v7_task_processor import embedded
 
-from ..nodes import Node, check_books, enqueue, failures, jobs, node, post, wait_for_end, wait_until
+from ..nodes import EVENT, Node, check_books, enqueue, failures, jobs, node, post, wait_for_end, wait_until
+from .crowd import Crowd
+from .looks import Record, running
 
-Record = Callable[[str, object], None]
 HOLDS_ONCE = """
 @handler()
 async def handle(job):
@@ -38,7 +36,6 @@ async def quick(job):
     await asyncio.sleep(0.002)
     note("end", job)
 """
-EVENT = {"user_id": 1, "priority": 1, "event_data": {}, "event_type_id": 1}
 CLIENTS = 64
 WAITS = """
 @handler()
@@ -48,11 +45,6 @@ async def wait_for_the_word(job):
         await asyncio.sleep(0.02)
     note("end", job)
 """
-
-
-def running(url: str) -> set[int]:
-    with psycopg.connect(url) as connection:
-        return {row[0] for row in connection.execute("select id from v7.jobs where status = 'running'")}
 
 
 def kill_only_worker(one: Node) -> float:
@@ -116,7 +108,7 @@ def test_a_worker_killed_with_claimed_jobs_that_had_not_started_gives_them_back(
     behind = enqueue(database_url, {}, count=300, event_type_id=3)
     with node(tmp_path / "node", database_url, handlers=HOLDS_ONCE, V7_CONCURRENCY=1, V7_RETRY_SECONDS=0) as one:
         wait_until(lambda: one.starts() and one.starts()[-1][0] == holder[0], "the loop is held")
-        assert running(database_url) & set(behind)
+        assert set(running(database_url)) & set(behind)
         seconds = seconds_until_taken_back(database_url, kill_only_worker(one), holder + behind)
         wait_for_end(database_url)
         record_property("recovery_seconds", seconds)
@@ -144,7 +136,7 @@ def test_a_killed_supervisor_leaves_no_worker_and_its_successor_takes_back_at_on
         one.running.wait(10)
         wait_until(lambda: not any(is_alive(each) for each in workers), "its workers are gone")
         record_property("workers_gone_seconds", gone_seconds := time.monotonic() - killed_at)
-        assert running(database_url) == set(ids)
+        assert running(database_url) == ids
         one.start()
         started_at = time.monotonic()
         wait_until(lambda: len(one.noted("start")) > 5, "its successor has begun")
@@ -164,42 +156,6 @@ def is_alive(process: psutil.Process) -> bool:
         return False
 
 
-class Clients:
-    """So many clients that post as fast as they are answered."""
-
-    def __init__(self, address: tuple[str, int]) -> None:
-        self.address = address
-        self.acknowledged: list[int] = []
-        self.refused: list[str] = []
-        self.unknown = 0
-        self.stopped = threading.Event()
-        self.threads = [threading.Thread(target=self.run) for _ in range(CLIENTS)]
-
-    def run(self) -> None:
-        while not self.stopped.is_set():
-            try:
-                status, text = post(self.address, EVENT)
-            except OSError:
-                self.unknown += 1
-                time.sleep(0.02)
-            else:
-                if status == 200:
-                    self.acknowledged.append(json.loads(text)["id"])
-                else:
-                    self.refused.append(text)
-
-    @contextlib.contextmanager
-    def posting(self) -> Iterator[None]:
-        for thread in self.threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            self.stopped.set()
-            for thread in self.threads:
-                thread.join()
-
-
 @pytest.mark.fault(3)
 @pytest.mark.slow
 def test_an_api_process_killed_under_64_clients_loses_nothing_that_it_acknowledged(
@@ -207,8 +163,7 @@ def test_an_api_process_killed_under_64_clients_loses_nothing_that_it_acknowledg
 ) -> None:
     slowest = 0.0
     with node(tmp_path / "node", database_url, "api", LOG_LEVEL="warning") as one:
-        clients = Clients(one.address())
-        with clients.posting():
+        with Crowd(one.address(), CLIENTS) as clients:
             for _ in range(3):
                 enough = len(clients.acknowledged) + 200
                 wait_until(lambda enough=enough: len(clients.acknowledged) > enough, "clients are answered")  # type: ignore[misc]
@@ -223,11 +178,12 @@ def test_an_api_process_killed_under_64_clients_loses_nothing_that_it_acknowledg
         assert one.stop() == 0
     assert slowest < 10
     assert clients.refused == []
-    assert clients.unknown > 0
+    assert clients.unknown
     stored = {row[0] for row in jobs(database_url)}
-    assert len(set(clients.acknowledged)) == len(clients.acknowledged)
-    assert set(clients.acknowledged) <= stored
-    assert len(stored) <= len(clients.acknowledged) + clients.unknown
+    told_ids = set(clients.acknowledged.values())
+    assert len(told_ids) == len(clients.acknowledged)
+    assert told_ids <= stored
+    assert len(stored) <= len(clients.acknowledged) + len(clients.unknown)
 
 
 @pytest.mark.fault(4)

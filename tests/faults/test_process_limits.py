@@ -4,7 +4,7 @@ import contextlib
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -15,15 +15,8 @@ from v7_task_processor.worker.outcome import Release
 
 from ..nodes import V7, Node, check_books, enqueue, failures, jobs, node, wait_for_end, wait_until
 from ..worker.bench import Bench, error_of
-
-Record = Callable[[str, object], None]
-NEIGHBOUR = """
-@handler()
-async def neighbour(job):
-    note("start", job)
-    await asyncio.sleep(0.3)
-    note("end", job)
-"""
+from .handlers import NEIGHBOUR
+from .looks import Record
 
 
 @contextlib.contextmanager

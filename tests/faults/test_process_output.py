@@ -4,7 +4,7 @@ import contextlib
 import logging
 import os
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -13,8 +13,8 @@ import pytest
 from v7_task_processor.observability.lines import CHARS_MAX, Lines
 
 from ..nodes import V7, Node, check_books, enqueue, jobs, node, wait_for_end, wait_until
+from .looks import Record
 
-Record = Callable[[str, object], None]
 TALKS = """
 import logging
 log = logging.getLogger("mine")

@@ -5,15 +5,14 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from ..nodes import enqueue, jobs, node, wait_until
+from .looks import Record
 
-Record = Callable[[str, object], None]
 READY_SECONDS = 6
 PAUSES_SECONDS = [0, 0.4, 0.8, 1.6, 3.2]
 """At least so long between the starts of what dies at each of them: soon less than a line a second."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -12,16 +11,10 @@ import pytest
 from v7_task_processor import database
 from v7_task_processor.queue import Statement
 
-from ..nodes import check_books, enqueue, failures, jobs, node, post, wait_for_end, wait_until
+from ..nodes import EVENT, check_books, enqueue, failures, jobs, node, post, wait_for_end, wait_until
 from ..support import until_waiting
 from .cluster import Cluster
-
-CLAIMING = "with fresh as%"
-RECORDING = "with durably as%delete from v7.jobs%"
-BEATING = "update v7.workers set heartbeat_at%"
-ADDING = "with durably as%insert into v7.jobs%"
-EVENT = {"user_id": 1, "priority": 1, "event_data": {}, "event_type_id": 1}
-Record = Callable[[str, object], None]
+from .looks import ADDING, BEATING, CLAIMING, NODES, RECORDING, Record
 
 
 @pytest.mark.fault(47)
@@ -102,7 +95,7 @@ def test_the_backend_of_a_nodes_beat_stands_still(cluster: Cluster, tmp_path: Pa
         (pid,) = wait_until(lambda: cluster.pids(BEATING), "the first lives")
         with node(tmp_path / "b", cluster.url):
             wait_until(lambda: len(cluster.pids(BEATING)) == 2, "the second watches")
-            nodes = cluster.sql("select id from v7.workers where node_id is null order by id")
+            nodes = cluster.sql(NODES)
             enqueue(cluster.url, {"do": "sleep", "seconds": 20}, count=16)
             with cluster.standing_still(pid):
                 began = time.monotonic()
@@ -110,7 +103,7 @@ def test_the_backend_of_a_nodes_beat_stands_still(cluster: Cluster, tmp_path: Pa
                 wait_until(lambda: set(cluster.pids(BEATING)) - beats, "it beats on another connection")
                 record_property("recovery_seconds", time.monotonic() - began)
                 wait_for_end(cluster.url)
-            assert cluster.sql("select id from v7.workers where node_id is null order by id") == nodes
+            assert cluster.sql(NODES) == nodes
         assert "given this one up" not in a.said()
     assert {row[1:] for row in jobs(cluster.url, "id, status, attempt, retry_count")} == {("succeeded", 1, 0)}
 

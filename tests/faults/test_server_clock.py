@@ -3,7 +3,7 @@
 import contextlib
 import datetime as dt
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -12,10 +12,9 @@ import pytest
 from ..command import v7
 from ..nodes import Node, check_books, enqueue, jobs, node, wait_for_end, wait_until
 from .cluster import Cluster, cluster_from
+from .looks import Record, beats
 
-Record = Callable[[str, object], None]
 LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
-BEATS = "select id, heartbeat_at from v7.workers where node_id is null order by id"
 SLEEP = {"do": "sleep", "seconds": 4}
 
 pytestmark = [
@@ -63,22 +62,18 @@ def now_days(cluster: Cluster) -> float:
     return (float(str(seconds)) - time.time()) / 86400
 
 
-def beating(cluster: Cluster) -> dict[object, object]:
-    return dict(cluster.sql(BEATS))  # type: ignore[arg-type]
-
-
 def wait_for_beats(cluster: Cluster, count: int) -> None:
     """Until each node has said so many times more that it lives."""
     for _ in range(count):
-        before = beating(cluster)
-        wait_until(lambda: all(beat != before.get(each) for each, beat in beating(cluster).items()), "all beat")  # noqa: B023
+        before = beats(cluster)
+        wait_until(lambda: all(beat != before.get(each) for each, beat in beats(cluster).items()), "all beat")  # noqa: B023
 
 
 @pytest.mark.fault(44)
 def test_the_databases_clock_is_set_a_day_on_and_two_back(clocked: Cluster, clock: Clock, tmp_path: Path) -> None:
     """Nobody is rescued or charged. What is due by the database's clock runs, and what is not does not."""
     with psycopg.connect(clocked.url, autocommit=True) as admin, two_nodes(clocked, tmp_path) as (a, b):
-        nodes = beating(clocked).keys()
+        nodes = beats(clocked).keys()
 
         def schedule(hours: int) -> int:
             statement = "select v7.enqueue(1, 1, 1, '{}', run_at => now() + make_interval(hours => %s))"
@@ -99,7 +94,7 @@ def test_the_databases_clock_is_set_a_day_on_and_two_back(clocked: Cluster, cloc
             wait_for_beats(clocked, 3)
             assert status(in_two_days) == ("scheduled",)
             wait_until(lambda: status(in_an_hour) == ("succeeded",), "what was due has run")
-        assert beating(clocked).keys() == nodes
+        assert beats(clocked).keys() == nodes
         admin.execute("update v7.jobs set run_at = now() where id = %s", [in_two_days])
         wait_for_end(clocked.url)
         assert v7("status", url=clocked.url).returncode == 0
@@ -131,7 +126,7 @@ def test_a_nodes_clock_is_set(cluster: Cluster, clock: Clock, tmp_path: Path) ->
     yesterday = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
     with two_nodes(cluster, tmp_path, LOG_LEVEL="debug", **clock.environment) as (a, b):
         assert f"{yesterday:%Y-%m-%dT}" in b.said()
-        nodes = beating(cluster).keys()
+        nodes = beats(cluster).keys()
         ((later,),) = cluster.sql("select v7.enqueue(1, 1, 1, '{}', run_at => now() + interval '12 hours')")
         for offset in ("+1d", "-1h"):
             enqueue(cluster.url, SLEEP, count=10)
@@ -140,7 +135,7 @@ def test_a_nodes_clock_is_set(cluster: Cluster, clock: Clock, tmp_path: Path) ->
             wait_until(lambda: cluster.sql("select count(*) from v7.jobs") == [(1,)], "they have ended")
         assert cluster.sql("select status from v7.jobs where id = %s", later) == [("scheduled",)]
         cluster.sql("delete from v7.jobs where id = %s", later)
-        assert beating(cluster).keys() == nodes
+        assert beats(cluster).keys() == nodes
         check_books(cluster.url, a, b)
         assert a.stop() == b.stop() == 0
     rows = jobs(cluster.url, "status, attempt, retry_count, finished_at between created_at and now()")
@@ -151,5 +146,5 @@ def test_a_nodes_clock_is_set(cluster: Cluster, clock: Clock, tmp_path: Path) ->
 def two_nodes(cluster: Cluster, folder: Path, **environment: str) -> Iterator[tuple[Node, Node]]:
     """The second has its clock in `environment`."""
     with node(folder / "a", cluster.url) as a, node(folder / "b", cluster.url, **environment) as b:
-        wait_until(lambda: a.said() and b.said() and len(beating(cluster)) == 2, "both work")
+        wait_until(lambda: a.said() and b.said() and len(beats(cluster)) == 2, "both work")
         yield a, b

@@ -2,18 +2,15 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from ..nodes import check_books, enqueue, get, jobs, node, post, wait_for_end, wait_until
+from ..nodes import EVENT, check_books, enqueue, get, jobs, node, post, wait_for_end, wait_until
 from .cluster import Cluster, cluster_from
-
-EVENT = {"user_id": 1, "priority": 1, "event_data": {}, "event_type_id": 1}
-BEATING = "update v7.workers set heartbeat_at%"
-Record = Callable[[str, object], None]
+from .looks import BEATING, Record
 
 
 @pytest.fixture

@@ -1,19 +1,18 @@
 """The history has no partition for today, and every completion would fail."""
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ..nodes import check_books, enqueue, get, jobs, node, wait_for_end, wait_until
 from .cluster import Cluster
+from .looks import Record
 
 DROP_ALL = """
 do $$ declare day regclass; begin
     for day in select inhrelid::regclass from pg_inherits where inhparent = 'v7.finished_jobs'::regclass
     loop execute 'drop table ' || day; end loop; end $$"""
-Record = Callable[[str, object], None]
 
 
 @pytest.mark.slow

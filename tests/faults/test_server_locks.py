@@ -3,7 +3,6 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -11,15 +10,13 @@ import pytest
 
 from v7_task_processor import database, queue
 
-from ..nodes import check_books, enqueue, get, jobs, node, post, wait_for_end, wait_until
+from ..nodes import EVENT, check_books, enqueue, get, jobs, node, post, wait_for_end, wait_until
 from ..support import add, take, worker
 from ..test_maintenance import days, old_day
 from .cluster import Cluster
+from .looks import Record, beats
 
-EVENT = {"user_id": 1, "priority": 1, "event_data": {}, "event_type_id": 1}
 GAVE_UP = "canceling statement"
-BEATS = "select id, heartbeat_at from v7.workers where node_id is null order by id"
-Record = Callable[[str, object], None]
 
 
 class Burst:
@@ -41,11 +38,6 @@ class Burst:
         for thread in self.threads:
             thread.join()
         return self.answers
-
-
-def beats(cluster: Cluster) -> dict[object, object]:
-    """Each node's last."""
-    return dict(cluster.sql(BEATS))  # type: ignore[arg-type]
 
 
 def connections(cluster: Cluster) -> int:

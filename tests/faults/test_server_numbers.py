@@ -2,7 +2,6 @@
 
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,10 +10,10 @@ from v7_task_processor.queue import LAST
 
 from ..nodes import check_books, enqueue, jobs, node, wait_for_end, wait_until
 from .cluster import Cluster
+from .looks import Record
 
 TRANSACTIONS = 96 * 2**20
 """About 10^8: where a file of the commit log begins, since pg_resetwal makes none."""
-Record = Callable[[str, object], None]
 
 
 @pytest.mark.fault(45)

@@ -5,8 +5,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ..nodes import check_books, enqueue, jobs, node, post, wait_for_end, wait_until
+from ..nodes import EVENT, check_books, enqueue, jobs, node, post, wait_for_end, wait_until
 from .cluster import Cluster
+from .looks import ADDING
 
 NEXT_RELEASE = """
 set lock_timeout = '30s';
@@ -17,8 +18,6 @@ alter table v7.workers add column region text default 'here';
 alter table v7.event_types add column owner text;
 create index jobs_tenant on v7.jobs (tenant_id);
 alter table v7.jobs alter column last_error set default null"""
-ADDING = "with durably as%insert into v7.jobs%"
-EVENT = {"user_id": 1, "priority": 1, "event_data": {}, "event_type_id": 1}
 EVERY_WAY = """
 @handler()
 async def handle(job):

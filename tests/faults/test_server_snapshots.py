@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,9 @@ from ..command import v7
 from ..nodes import check_books, node, wait_for_end, wait_until
 from ..support import EVERYTHING, worker
 from .cluster import Cluster, cluster_from
+from .looks import Record
 
 BATCH = 500
-Record = Callable[[str, object], None]
 
 
 class Line:

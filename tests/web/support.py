@@ -14,7 +14,6 @@ from typing import Any
 import httpx
 import msgspec
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from v7_task_processor.child import Assignment, Report
 from v7_task_processor.settings import Settings
@@ -23,6 +22,8 @@ from v7_task_processor.web.ingest import Ingest
 from v7_task_processor.web.protocol import Protocol
 from v7_task_processor.web.ready import Readiness
 from v7_task_processor.web.server import Server
+
+from ..faults.relay import Pair, Relay
 
 PATH = "/api/event/v1"
 JSON = {"content-type": "application/json"}
@@ -150,7 +151,7 @@ def process(url: str, **fields: Any) -> Iterator[ApiProcess]:
         api.close()
 
 
-class Proxy:
+class Proxy(Relay):
     """Between a client and Postgres. Once it saw `marker` pass to the server, it does what `then` says:
 
     - lose: wait for the server's answer, and cut both connections instead of passing it on;
@@ -158,81 +159,38 @@ class Proxy:
     """
 
     def __init__(self, url: str, then: str = "lose") -> None:
-        self.to = conninfo_to_dict(url)
+        super().__init__(url)
         self.then = then
         self.marker: bytes | None = None
         self.seen = asyncio.Event()
         self.release = asyncio.Event()
         self.release.set()
-        self.tasks: set[asyncio.Task[None]] = set()
-
-    async def start(self) -> str:
-        """The address of the database through it."""
-        self.server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
-        self.port = self.server.sockets[0].getsockname()[1]
-        through = {"host": "127.0.0.1", "port": str(self.port), "sslmode": "disable", "gssencmode": "disable"}
-        return make_conninfo("", **{**self.to, **through})
 
     async def start_again(self) -> None:
-        self.server = await asyncio.start_server(self.serve, "127.0.0.1", self.port)
+        await self.listen()
 
-    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        host, port = str(self.to.get("host", "localhost")), self.to.get("port", 5432)
-        if host.startswith("/"):
-            return await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
-        return await asyncio.open_connection(host, int(port))
+    async def up(self, pair: Pair, data: bytes) -> bool:
+        if self.marker is not None and self.marker in data:
+            self.marker = None
+            pair.lost = self.then == "lose"
+            if self.then == "hold":
+                self.release.clear()
+            self.seen.set()
+        return True
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self.tasks.add(task)
-        server_reader, server_writer = await self.connect()
-        held = asyncio.Event()
-        ways = [
-            asyncio.create_task(self.up(reader, server_writer, held)),
-            asyncio.create_task(self.down(server_reader, writer, held)),
-        ]
-        try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
-            for each in (writer, server_writer):
-                each.transport.abort()
-            self.tasks.discard(task)
-
-    async def up(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, held: asyncio.Event) -> None:
-        while data := await reader.read(65536):
-            if self.marker is not None and self.marker in data:
-                held.set()
-                self.marker = None
-                if self.then == "hold":
-                    self.release.clear()
-                self.seen.set()
-            writer.write(data)
-            await writer.drain()
-
-    async def down(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, held: asyncio.Event) -> None:
-        while data := await reader.read(65536):
-            if held.is_set() and self.then == "lose":
-                return
-            await self.release.wait()
-            writer.write(data)
-            await writer.drain()
-
-    async def stop(self) -> None:
-        self.server.close()
-        for task in list(self.tasks):
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+    async def down(self, pair: Pair, data: bytes) -> bool:
+        if pair.lost:
+            return False
+        await self.release.wait()
+        return True
 
 
 @contextlib.asynccontextmanager
 async def proxied(url: str, then: str = "lose") -> AsyncIterator[tuple[Proxy, str]]:
+    """With the address of the database through it."""
     proxy = Proxy(url, then)
-    address = await proxy.start()
+    await proxy.listen()
     try:
-        yield proxy, address
+        yield proxy, proxy.through()
     finally:
         await proxy.stop()

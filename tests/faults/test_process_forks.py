@@ -1,0 +1,111 @@
+"""F2 and F15: handlers that make copies of their process, and daemons that outlive it."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ..nodes import Node, check_books, enqueue, jobs, node, wait_for_end, wait_until
+from .handlers import NEIGHBOUR, handler
+from .looks import Record, states
+
+FORK = """
+import warnings
+warnings.simplefilter("ignore")
+pid = os.fork()
+note("parent" if pid else "copy", job)
+"""
+MULTIPROCESSING = """
+import multiprocessing
+child = multiprocessing.get_context("fork").Process(target=print)
+child.start()
+child.join()
+assert child.exitcode == 0
+"""
+FORKS = {
+    "a fork that returns, in async def": ("async def", FORK),
+    "a fork that returns, in def": ("def", FORK),
+    "a fork that waits in the loop": ("async def", FORK + "await asyncio.sleep(0.3)"),
+    "a fork that raises": ("async def", FORK + "if pid == 0:\n    raise SystemExit(3)"),
+    "multiprocessing": ("def", MULTIPROCESSING),
+}
+
+
+@pytest.mark.fault(15)
+@pytest.mark.parametrize("case", FORKS)
+def test_a_copy_of_the_process_that_a_handler_makes_does_none_of_its_work(
+    database_url: str, tmp_path: Path, case: str
+) -> None:
+    kind, body = FORKS[case]
+    with node(tmp_path / "node", database_url, handlers=NEIGHBOUR + handler(body, kind)) as one:
+        for _ in range(10):
+            enqueue(database_url, {}, count=3)
+            enqueue(database_url, {}, event_type_id=2)
+        wait_for_end(database_url)
+        [worker] = one.workers()
+        wait_until(lambda: all(each.status() == "zombie" for each in worker.children()), "the copies have ended")
+        after = enqueue(database_url, {}, count=20)
+        wait_for_end(database_url)
+        assert one.stop() == 0
+    assert jobs(database_url) == [(job_id, "succeeded", 0) for job_id in range(1, 61)]
+    assert sorted(job_id for job_id, _, _ in one.starts()) == list(range(1, 61))
+    assert {pid for _, _, pid in one.starts()} == {worker.pid}
+    assert {job_id for job_id, _, _ in one.noted("end")} >= set(after)
+    assert "again" not in one.said()  # no connection broke
+    check_books(database_url, one)
+
+
+DAEMON = """
+import warnings
+warnings.simplefilter("ignore")
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        note("daemon", job)
+        time.sleep(1000)
+    os._exit(0)
+os.wait()
+"""
+
+
+@contextmanager
+def daemon_of(one: Node) -> Iterator[psutil.Process]:
+    pids = wait_until(lambda: [pid for _, _, pid in one.noted("daemon")], "the daemon lives")
+    try:
+        yield psutil.Process(pids[0])
+    finally:
+        os.kill(pids[0], signal.SIGKILL)
+
+
+@pytest.mark.fault(2, 15)
+@pytest.mark.slow
+def test_a_daemon_that_a_handler_leaves_behind_does_not_keep_its_dead_nodes_jobs(
+    database_url: str, tmp_path: Path, record_property: Record
+) -> None:
+    """It holds all that was open in its worker, the notes of the node among it."""
+    handlers = handler(DAEMON) + (
+        "\n@handler()\nasync def wait(job):\n    note('start', job)\n"
+        "    while not os.path.exists('go'):\n        await asyncio.sleep(0.02)\n"
+    )
+    enqueue(database_url, {}, event_type_id=2)
+    with node(tmp_path / "node", database_url, handlers=handlers) as one, daemon_of(one) as daemon:
+        waits = enqueue(database_url, {}, count=3)
+        wait_until(lambda: len(one.starts()) == 4, "the others run")
+        one.kill_tree()
+        assert daemon.is_running()
+        (one.folder / "go").touch()
+        one.start()
+        started_at = time.monotonic()
+        wait_until(lambda: len(one.starts()) > 4, "its successor has begun")
+        record_property("recovery_seconds", seconds := time.monotonic() - started_at)
+        wait_for_end(database_url)
+        assert one.stop() == 0
+        assert daemon.is_running()
+    assert seconds < 10  # not the 15 seconds of who knows nothing
+    assert {states(database_url)[job_id] for job_id in waits} == {("succeeded", 0)}
+    check_books(database_url, one)
