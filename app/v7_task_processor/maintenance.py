@@ -146,6 +146,8 @@ async def all_of(connection: Connection, *steps: Callable[[], Awaitable[Any]]) -
             if connection.closed:
                 raise
             errors.append(error)
+    for further in errors[1:]:
+        log.warning("a chore failed; it will be tried again", error=str(further).strip())
     if errors:
         raise errors[0]
     return answers

@@ -16,7 +16,7 @@ from .event_types import (
 )
 from .history import add_days, drop_oldest_day, has_tomorrow, prune_failures, prune_idempotency_keys
 from .intake import Enqueued, enqueue, enqueue_once, wake
-from .refusal import is_refusal, lacks_partition, write_past
+from .refusal import is_refusal, lacks_partition, left_running, write_past
 from .server import Change, recognise
 from .statement import Connection, Statement, abandon, deadline, literal
 from .waiting import first_due, next_due_seconds, promote, redrive
@@ -57,6 +57,7 @@ __all__ = [
     "held_by",
     "is_refusal",
     "lacks_partition",
+    "left_running",
     "literal",
     "next_due_seconds",
     "nodes",

@@ -5,6 +5,9 @@ from typing import Any, TypeVar
 
 import psycopg
 
+from ..observability import logs
+
+log = logs.get(__name__)
 Item = TypeVar("Item")
 
 REFUSALS = ("22", "23", "54", "P0")
@@ -42,3 +45,9 @@ async def write_past(
         middle = len(batch) // 2
         return [*await write_past(write, batch[:middle]), *await write_past(write, batch[middle:])]
     return []
+
+
+def left_running(refused: list[tuple[Any, Exception]]) -> None:
+    """Say of each (job id, ...) that its row cannot be changed, by somebody's trigger or constraint."""
+    for (job_id, *_), error in refused:
+        log.error("Postgres refuses to change a job, which is left running", job_id=job_id, error=str(error).strip())

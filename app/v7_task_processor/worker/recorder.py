@@ -3,7 +3,6 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
 
 from .. import queue
 from ..handlers import Described, clean, describe
@@ -132,18 +131,18 @@ class Recorder:
             self.on_requeued()
 
     async def snooze(self, worker_id: int, snoozed: list[tuple[int, int, float]]) -> None:
-        def write(part: Sequence[tuple[int, int, float]]) -> Awaitable[int]:
-            return self.session.attempt(lambda: queue.snooze(self.session.records, worker_id, part))
+        async def write(part: Sequence[tuple[int, int, float]]) -> None:
+            count = await self.session.attempt(lambda: queue.snooze(self.session.records, worker_id, part))
+            telemetry.publish("job.snoozed", count=count)
 
-        left_running(await queue.write_past(write, snoozed))
-        telemetry.publish("job.snoozed", count=len(snoozed))
+        queue.left_running(await queue.write_past(write, snoozed))
 
     async def release(self, worker_id: int, held: list[Held], connection: Callable[[], Connection]) -> None:
-        def write(part: Sequence[Held]) -> Awaitable[int]:
-            return self.session.attempt(lambda: queue.release(connection(), worker_id, part))
+        async def write(part: Sequence[Held]) -> None:
+            count = await self.session.attempt(lambda: queue.release(connection(), worker_id, part))
+            telemetry.publish("job.released", count=count)
 
-        left_running(await queue.write_past(write, held))
-        telemetry.publish("job.released", count=len(held))
+        queue.left_running(await queue.write_past(write, held))
 
     async def fail(self, worker_id: int, failed: list[Ended]) -> None:
         for ended, error in await queue.write_past(lambda part: self.fail_all(worker_id, part), failed):
@@ -152,7 +151,7 @@ class Recorder:
             log.error("Postgres refuses to record a failure", job_id=ended.job.id, error=str(error).strip())
             plain = ended._replace(outcome=Failed(Described("Error", "(Postgres refused its text)", "")))
             refused = await queue.write_past(lambda part: self.fail_all(worker_id, part), [plain])
-            left_running([((each.job.id, each.job.attempt), why) for each, why in refused])
+            queue.left_running([((each.job.id, each.job.attempt), why) for each, why in refused])
 
     async def fail_all(self, worker_id: int, failed: Sequence[Ended]) -> None:
         failures = [self.failure(ended) for ended in failed]
@@ -192,12 +191,6 @@ def by_worker(batch: list[Ended]) -> dict[int, list[Ended]]:
 
 def held_of(ended: Sequence[Ended]) -> list[Held]:
     return [(each.job.id, each.job.attempt) for each in ended]
-
-
-def left_running(refused: list[tuple[Any, Exception]]) -> None:
-    """Say of (job id, ...) that its row cannot be changed, by somebody's trigger or constraint."""
-    for (job_id, *_), error in refused:
-        log.error("Postgres refuses to change a job, which is left running", job_id=job_id, error=str(error).strip())
 
 
 def tell(ended: Ended, failure: Failure, status: str, retry_count: int) -> None:

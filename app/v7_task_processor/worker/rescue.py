@@ -137,11 +137,11 @@ async def carry_out_for(
             rows = await queue.fail(connection, worker_id, f"worker {worker_id}", part)
         charged_ids.extend(job_id for job_id, _, _ in rows)
 
-    # A row that is refused, by somebody's trigger, is given back as an orphan: its next end is told to its next worker.
+    # What is refused, by somebody's trigger, the chore for orphans gives back, and its next worker charges it.
     if succeeded := of(verdict.complete):
-        await queue.write_past(complete, succeeded)
+        queue.left_running(await queue.write_past(complete, succeeded))
     if guilty := [charged(job, settings, death) for job in verdict.charge if job.worker_id == worker_id]:
-        await queue.write_past(charge, guilty)
+        queue.left_running([((each.id, each.attempt), why) for each, why in await queue.write_past(charge, guilty)])
     if suspect := of(verdict.suspect):
         await queue.release(connection, worker_id, suspect, suspect=True)
     if release := of(verdict.release):
