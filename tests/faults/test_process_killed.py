@@ -26,8 +26,10 @@ async def handle(job):
 @handler(event_type_id=2)
 async def keep_the_interpreter(job):
     note("start", job)
-    while job.attempt == 1:
-        pass
+    if not os.path.exists("held"):  # not by its attempt: it may have been claimed before, and given back
+        open("held", "w").close()
+        while True:
+            pass
     note("end", job)
 
 @handler(event_type_id=3)
