@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from .deadline import PROMPT_SECONDS_MAX, deadline
 from .errors import ConfigurationError, DatabaseUnavailable
 
 if TYPE_CHECKING:  # half a second to import, and most processes never migrate or list
@@ -68,7 +69,8 @@ async def connect(url: str, settings: Mapping[str, str] | None = None) -> psycop
     connection = await psycopg.AsyncConnection.connect(conninfo(url), autocommit=True, prepare_threshold=0)
     try:
         own = {**SESSION, **(settings or {})}
-        await connection.execute(SETTLE, [list(own), list(own.values())])
+        with deadline(connection, PROMPT_SECONDS_MAX):
+            await connection.execute(SETTLE, [list(own), list(own.values())])
     except BaseException:
         await connection.close()
         raise

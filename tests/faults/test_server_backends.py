@@ -15,6 +15,7 @@ from ..nodes import EVENT, check_books, enqueue, failures, jobs, node, post, wai
 from ..support import until_waiting
 from .cluster import Cluster
 from .looks import ADDING, BEATING, CLAIMING, NODES, RECORDING, Record
+from .proxy import proxied
 
 
 @pytest.mark.fault(47)
@@ -24,6 +25,21 @@ async def test_a_statement_that_is_not_answered_ends_with_its_connection(cluster
     with cluster.standing_still(connection.info.backend_pid), pytest.raises(psycopg.OperationalError):
         await statement(connection)
     assert connection.closed
+
+
+@pytest.mark.fault(47)
+async def test_a_connection_whose_first_statement_is_not_answered_is_none(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As behind a balancer that greeted, and whose server went away then."""
+    monkeypatch.setattr(database, "PROMPT_SECONDS_MAX", 0.3)
+    with proxied(cluster.url) as proxy:
+        proxy.swallow = lambda data: b"set_config" in data
+        async with asyncio.timeout(10):
+            with pytest.raises(psycopg.OperationalError):
+                await database.connect(proxy.through())
+        proxy.swallow = None
+        await (await database.connect(proxy.through())).close()
 
 
 @pytest.mark.fault(47)

@@ -5,6 +5,7 @@ in the caller's, where the caller has begun one) and returns what changed. Whate
 id, attempt and worker: what is missing from the answer was taken away meanwhile, and its word is void.
 """
 
+from ..deadline import Connection
 from .claiming import BEGINNING, FIRST, LAST, Claim, Frontier, Served, claim, claim_suspect
 from .ending import Failure, Held, Running, complete, fail, held_by, release, release_orphans, snooze
 from .event_types import (
@@ -18,7 +19,7 @@ from .history import add_days, drop_oldest_day, has_tomorrow, prune_failures, pr
 from .intake import Enqueued, enqueue, enqueue_once, wake
 from .refusal import is_refusal, lacks_partition, left_running, write_past
 from .server import Change, recognise
-from .statement import Connection, Statement, abandon, deadline, literal
+from .statement import Statement, literal
 from .waiting import first_due, next_due_seconds, promote, redrive
 from .workers import Lost, Node, beat, give_up_node, nodes, register, serve, suspects_wait, unregister, workers_of
 
@@ -38,13 +39,11 @@ __all__ = [
     "Running",
     "Served",
     "Statement",
-    "abandon",
     "add_days",
     "beat",
     "claim",
     "claim_suspect",
     "complete",
-    "deadline",
     "discover_event_types",
     "drop_oldest_day",
     "enqueue",

@@ -2,8 +2,9 @@
 
 from typing import Any, NamedTuple
 
+from ..deadline import PROMPT_SECONDS_MAX, Connection
 from ..job import Job
-from .statement import PROMPT_SECONDS_MAX, Connection, Statement
+from .statement import Statement
 
 FIRST = -(2**63)
 LAST = 2**63 - 1

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from psycopg.pq import TransactionStatus
 
-from .statement import PROMPT_SECONDS_MAX, Connection, Statement
+from ..deadline import PROMPT_SECONDS_MAX, Connection
+from .statement import Statement
 
 Held = tuple[int, int]
 """(job id, attempt)"""

@@ -3,7 +3,8 @@
 import datetime as dt
 from collections.abc import Sequence
 
-from .statement import PROMPT_SECONDS_MAX, Connection, Statement
+from ..deadline import PROMPT_SECONDS_MAX, Connection
+from .statement import Statement
 
 _ensure_event_types = Statement("ensure_event_types")
 _discover_event_types = Statement("discover_event_types")

@@ -1,6 +1,7 @@
 """Days of the history, and what is forgotten."""
 
-from .statement import Connection, Statement
+from ..deadline import Connection
+from .statement import Statement
 
 _add_days = Statement("add_days")
 _has_tomorrow = Statement("has_tomorrow")

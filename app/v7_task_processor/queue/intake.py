@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .statement import Connection, Statement
+from ..deadline import Connection
+from .statement import Statement
 
 
 class Enqueued(NamedTuple):

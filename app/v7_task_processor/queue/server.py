@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from .statement import Connection, Statement
+from ..deadline import Connection
+from .statement import Statement
 
 
 class Change(NamedTuple):

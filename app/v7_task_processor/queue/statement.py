@@ -1,30 +1,19 @@
-"""The only place that loads sql/: a file becomes a statement that can be called, and that ends."""
+"""The only place that loads sql/: a file becomes a statement that can be called."""
 
-import asyncio
-import contextlib
-import os
 import re
-import socket
 import time
-from collections.abc import Callable, Iterator
 from importlib import resources
 from typing import Any
 
 import psycopg
 from psycopg import AsyncRawCursor
 
-Connection = psycopg.AsyncConnection[Any]
+from ..deadline import STATEMENT_SECONDS_MAX, Connection, deadline
+
 PLACEHOLDER = re.compile(r"(?<!:):([a-z_]+)")
-STATEMENT_SECONDS_MAX = 35.0
-"""More than the statement_timeout of any session of ours: this is for a server that keeps none."""
-PROMPT_SECONDS_MAX = 10.0
-"""Of what takes milliseconds, and is done all the time: who notices by it that a connection leads nowhere."""
 PATIENT_SECONDS = 600.0
 """After it was abandoned once a statement has STATEMENT_SECONDS_MAX for so long: it may be honest work (a claim that
 walks over ten million dead rows), and to abandon it again and again would never end."""
-CANCEL_SECONDS_MAX = 2.0
-
-_abandoned: set["asyncio.Task[None]"] = set()
 
 
 class Statement:
@@ -60,43 +49,6 @@ class Statement:
 
     def be_patient(self) -> None:
         self.patient_until = time.monotonic() + PATIENT_SECONDS
-
-
-@contextlib.contextmanager
-def deadline(
-    connection: Connection, seconds_max: float = STATEMENT_SECONDS_MAX, on_expiry: Callable[[], None] | None = None
-) -> Iterator[None]:
-    """Abandon what runs on a connection when it takes too long. Costs 5 microseconds.
-
-    No timeout of the server's, nor of TCP, ends the wait for a backend that stands still: its kernel answers for it.
-    Not by cancelling our task, since psycopg then waits for the answer in its own way before it raises.
-    """
-    loop = asyncio.get_running_loop()
-
-    def expire() -> None:
-        if on_expiry is not None:
-            on_expiry()
-        task = loop.create_task(abandon(connection))
-        _abandoned.add(task)
-        task.add_done_callback(_abandoned.discard)
-
-    timer = loop.call_later(seconds_max, expire)
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
-async def abandon(connection: Connection) -> None:
-    """End a statement that nobody waits for, and then its connection.
-
-    Closing alone would leave a backend for each of them, waiting for its standby or its lock without end. Nothing
-    but a cancel ends that wait, and where it makes the commit a success, that was already declared not known.
-    """
-    with contextlib.suppress(psycopg.Error, OSError):
-        await connection.cancel_safe(timeout=CANCEL_SECONDS_MAX)
-    with contextlib.suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(connection.fileno())) as ours:
-        ours.shutdown(socket.SHUT_RDWR)  # wakes whoever reads on it; closing it under them would not
 
 
 def literal(value: object) -> object:

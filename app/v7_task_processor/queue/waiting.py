@@ -3,7 +3,8 @@
 import datetime as dt
 from collections.abc import Collection
 
-from .statement import PROMPT_SECONDS_MAX, Connection, Statement
+from ..deadline import PROMPT_SECONDS_MAX, Connection
+from .statement import Statement
 
 _promote = Statement("promote", PROMPT_SECONDS_MAX)
 _first_due = Statement("first_due")

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import psycopg
 
+from ..deadline import PROMPT_SECONDS_MAX, Connection
 from .claiming import Served
-from .statement import PROMPT_SECONDS_MAX, Connection, Statement
+from .statement import Statement
 
 
 class Lost(NamedTuple):

@@ -11,6 +11,7 @@ from psycopg.errors import DeadlockDetected, Diagnostic, SerializationFailure
 
 from .. import queue
 from ..database import Link
+from ..deadline import abandon
 from ..maintenance import recognise
 from ..observability import logs
 from ..observability.seldom import Seldom
@@ -130,7 +131,7 @@ class Committer:
             connection, group = self.in_flight
             self.stuck = True
             say_not_known(group)
-            self.abandoned = asyncio.create_task(queue.abandon(connection))
+            self.abandoned = asyncio.create_task(abandon(connection))
 
     def noticed(self, notice: Diagnostic) -> None:
         """A warning from elsewhere than a user's trigger: the wait for the standby was cancelled (syncrep.c)."""

@@ -5,6 +5,7 @@ import asyncio
 import psycopg
 
 from .. import database, queue
+from ..deadline import PROMPT_SECONDS_MAX, deadline
 from ..observability import logs
 from ..queue import Connection
 from .scheduler import POLL_SECONDS, Scheduler
@@ -28,7 +29,8 @@ class Listener:
         while True:
             try:
                 async with await database.connect(self.session.url, database.LOCAL) as connection:
-                    await connection.execute(f"listen {CHANNEL}")
+                    with deadline(connection, PROMPT_SECONDS_MAX):
+                        await connection.execute(f"listen {CHANNEL}")
                     await self.chores(connection)
                     self.scheduler.wake.set()
                     pause = 0.05

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .. import __version__, queue
 from ..database import LOCAL, Link
+from ..deadline import deadline
 from ..maintenance import recognise
 from ..observability import logs, telemetry
 from ..queue import Node
@@ -83,7 +84,7 @@ class Member:
     async def rescue(self, node: Node) -> None:
         connection = await self.watch_link.get()
         death = rescue.Death("its node was lost", whole_node=True)
-        with queue.deadline(connection):
+        with deadline(connection):
             async with connection.transaction():
                 worker_ids = await queue.give_up_node(connection, node)
                 if worker_ids is None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from .. import queue
+from ..deadline import deadline
 from ..job import retry_delay_seconds
 from ..observability import telemetry
 from ..queue import Connection, Failure, Held, Running
@@ -83,7 +84,7 @@ async def carry_out(
     One transaction: where the register showed first that they are gone, the chore that gives back orphans would come
     between, and a charge would be lost.
     """
-    with queue.deadline(connection):
+    with deadline(connection):
         async with connection.transaction():
             done = await carry_out_within(connection, settings, worker_ids, notes, death)
     await announce(connection, done)

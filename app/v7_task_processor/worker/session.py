@@ -17,6 +17,7 @@ import psycopg
 
 from .. import __version__, database, queue
 from ..child import Assignment
+from ..deadline import abandon
 from ..maintenance import DAYS_AHEAD, recognise
 from ..observability import logs, telemetry
 from ..observability.seldom import Seldom
@@ -188,6 +189,6 @@ class Session:
 async def hang_up(connection: Connection) -> None:
     """Close a connection on which another task may wait for an answer: closed under it, it would wait for ever."""
     if connection.lock.locked():
-        await queue.abandon(connection)
+        await abandon(connection)
     async with connection.lock:  # until its statement has failed
         await connection.close()
