@@ -130,3 +130,22 @@ def test_there_is_no_room_for_the_log_of_changes(
 
         check_ledger(lab, extra)
     assert seconds < 10
+
+
+@pytest.mark.slow
+@pytest.mark.fault(32)
+def test_there_is_no_room_in_a_nodes_own_folder_when_its_worker_dies(
+    database_url: str, tmp_path: Path, disk: Path
+) -> None:
+    """What it notes there has its room since the start."""
+    with node(tmp_path / "node", database_url, V7_DATA_DIR=disk / "v7", V7_MAX_RETRIES=2, V7_RETRY_SECONDS=0) as one:
+        wait_until(one.workers, "it works")
+        with filled(disk):
+            ids = enqueue(database_url, {"do": "sleep", "seconds": 0.1}, count=100)
+            wait_until(one.starts, "they run")
+            one.workers()[0].kill()
+            wait_for_end(database_url)
+            assert one.running.poll() is None
+        assert one.stop() == 0
+    assert {(job_id, status) for job_id, status, _ in jobs(database_url)} == {(job_id, "succeeded") for job_id in ids}
+    check_books(database_url, one)

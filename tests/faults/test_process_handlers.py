@@ -1,5 +1,6 @@
 """F9 to F13, F17, F20 and F21: handlers that raise, hang, close and change what is not theirs."""
 
+import sys
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from .handlers import NEIGHBOUR, handler
 from .looks import Record, check_one_dead, states
 
 GRACE_SECONDS = 5.0
+STILL_SECONDS = 4.0
 RECURSION = "def again():\n    again()\nagain()"
 HOSTILE_CLASS = """
 class Hostile(Exception):
@@ -147,6 +149,36 @@ def test_a_handler_that_does_not_end_does_not_hold_up_a_drain(database_url: str,
         assert one.stop() == 0
         assert time.monotonic() - began < 3 + 10
     assert jobs(database_url) == [(bad, "queued", 0)]
+
+
+LEFT_BEHIND = """
+def block():
+    while not os.path.exists("blocked"):
+        open("blocked", "w").close()
+        time.sleep(1e6)
+asyncio.get_running_loop().call_later(0.1, block)
+"""
+UNSTILL = f"""
+from v7_task_processor.worker import rescue
+rescue.STILL_SECONDS_MAX = {STILL_SECONDS}
+from v7_task_processor.cli import main
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.fault(12)
+def test_what_a_handler_leaves_behind_holds_the_loop_while_nothing_runs(database_url: str, tmp_path: Path) -> None:
+    """Its process is ended, and nobody is charged: nobody knows who left it."""
+    first = enqueue(database_url, {}, event_type_id=2)
+    program = [sys.executable, "-P", "-c", UNSTILL]
+    with node(tmp_path / "node", database_url, handlers=NEIGHBOUR + handler(LEFT_BEHIND), program=program) as one:
+        wait_until(lambda: (one.folder / "blocked").exists(), "the loop is held")
+        later = enqueue(database_url, {}, count=5)
+        wait_for_end(database_url)
+        assert one.stop() == 0
+    assert jobs(database_url) == [(job_id, "succeeded", 0) for job_id in first + later]
+    assert failures(database_url) == []
 
 
 CLOSES = """

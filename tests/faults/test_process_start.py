@@ -1,5 +1,6 @@
 """F18, F19 and F22: processes that do not start, and code that not every node has."""
 
+import asyncio
 import itertools
 import os
 import re
@@ -9,6 +10,8 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+
+from v7_task_processor.worker import children
 
 from ..nodes import enqueue, jobs, node, wait_until
 from .looks import Record
@@ -28,6 +31,18 @@ FIXED = """
 async def handle(job):
     note("start", job)
 """
+
+
+@pytest.mark.fault(7, 22)
+@pytest.mark.parametrize(("worked", "longest"), [(True, 1.0), (False, 30.0)])
+async def test_what_worked_before_it_died_does_not_rest_for_long(worked: bool, longest: float) -> None:
+    """One event a second that ends its process must not hold up all others for half a minute each time."""
+    child = children.Child("worker", 0)
+    child.ready, child.started_at = worked, asyncio.get_running_loop().time()
+    pauses = [child.restart_seconds() for _ in range(15)]
+    assert pauses[0] == 0.0
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == longest
 
 
 @pytest.mark.fault(18)

@@ -228,6 +228,18 @@ def test_a_process_whose_attempts_end_in_time_is_not_stuck(section: Section) -> 
     assert rescue.stuck(section) is None
 
 
+def test_a_loop_that_stands_still_while_nothing_runs_is_held_by_what_a_handler_left(
+    section: Section, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    section.end(section.start(1, 1, now() + 60), succeeded=True)
+    section.tick()
+    assert rescue.stuck(section) is None
+    monkeypatch.setattr(rescue, "STILL_SECONDS_MAX", -1.0)
+    assert rescue.stuck(section) == rescue.Stuck([], frozenset())
+    section.start(2, 1, now() + 60)
+    assert rescue.stuck(section) is None
+
+
 def test_attempts_past_their_limit_are_guilty_while_the_loop_turns(section: Section) -> None:
     guilty = {overdue(section, 1), overdue(section, 2)}
     section.start(3, 1, now() + 60)

@@ -29,6 +29,15 @@ def notes(tmp_path: Path) -> NodeMap:
     return NodeMap.create(tmp_path / "deep" / "node.map", sections=3, slots=4)
 
 
+@pytest.mark.fault(32)
+def test_its_room_is_taken_when_it_is_made(tmp_path: Path) -> None:
+    """A hole that is written to on a full disk would end the process."""
+    path = tmp_path / "node.map"
+    NodeMap.create(path, 4, 1000)
+    found = path.stat()
+    assert found.st_blocks * 512 >= found.st_size > 4 * 1000
+
+
 def test_what_starts_and_ends_is_noted_until_it_is_cleared(notes: NodeMap) -> None:
     section = notes.section(1)
     first, second = section.start(10, 1, 100.5), section.start(11, 2, 200.25)

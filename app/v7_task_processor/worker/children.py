@@ -15,7 +15,7 @@ READY_SECONDS_MAX = 60.0
 """A child that says nothing for so long hangs, in the import of its handlers most likely."""
 LIVED_SECONDS = 5.0
 """A child that lived so long, and then ended, is started again at once."""
-RESTART_SECONDS_MAX = 30.0
+RESTART_SECONDS_MAX, WORKED_RESTART_SECONDS_MAX = 30.0, 1.0
 MODULES: dict[Role, str] = {
     "worker": "v7_task_processor.worker",
     "lone worker": "v7_task_processor.worker",
@@ -100,7 +100,9 @@ class Child:
         self.quick_deaths = 0 if self.ready and lived >= LIVED_SECONDS else self.quick_deaths + 1
         if self.quick_deaths <= 1:
             return 0.0
-        return float(min(RESTART_SECONDS_MAX, 0.1 * 2.0 ** min(self.quick_deaths, 20)))
+        # What worked was ended by something that ran in it: to rest for long would hold up all others for that.
+        longest = WORKED_RESTART_SECONDS_MAX if self.ready else RESTART_SECONDS_MAX
+        return float(min(longest, 0.1 * 2.0 ** min(self.quick_deaths, 20)))
 
     def drain(self) -> None:
         self.signal(signal.SIGTERM)

@@ -9,6 +9,7 @@ from pathlib import Path
 from .. import __version__, queue
 from ..database import LOCAL, Link
 from ..deadline import deadline
+from ..errors import ConfigurationError
 from ..maintenance import recognise
 from ..observability import logs, telemetry
 from ..queue import Node
@@ -115,5 +116,11 @@ def node_map(settings: Settings, workers: int) -> tuple[NodeMap, Path | None]:
         return NodeMap.create(path, workers, slots), path
     except OSError as error:
         log.info("no notes for a successor", folder=str(path.parent), error=error.strerror)
-    with tempfile.TemporaryDirectory() as folder:
-        return NodeMap.create(Path(folder) / path.name, workers, slots), None
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            return NodeMap.create(Path(folder) / path.name, workers, slots), None
+    except OSError as error:
+        raise ConfigurationError(
+            f"Cannot write in {path.parent} nor in {tempfile.gettempdir()}: {error.strerror}. Make room, or name a "
+            "folder that can be written with V7_DATA_DIR or TMPDIR."
+        ) from None

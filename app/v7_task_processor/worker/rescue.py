@@ -20,6 +20,8 @@ from .slots import ENDED, STARTED, SUCCEEDED, Noted, Section, now
 
 GRACE_SECONDS = 5.0
 """How long after its limit an attempt that does not end may keep its process."""
+STILL_SECONDS_MAX = 30.0
+"""A loop that stands still for so long while no attempt runs is held by what a handler left behind."""
 LOOP_SECONDS_MAX = 2.0
 """An event loop that has not turned for so long is held by a handler."""
 
@@ -169,6 +171,8 @@ def stuck(section: Section) -> Stuck | None:
     time = now()
     started = [note for note in section.noted() if note.state == STARTED]
     overdue = [note for note in started if time > note.deadline + GRACE_SECONDS]
+    if not started and section.tick_age_seconds() > STILL_SECONDS_MAX:
+        return Stuck([], frozenset())
     if not overdue:
         return None
     # Where the loop stands still, whoever holds it makes the others overdue as well: then it is as in a crash.

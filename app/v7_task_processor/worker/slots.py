@@ -8,6 +8,7 @@ of a node died at once. Integers of 64 bits, in this machine's order:
     section     tick, then its slots of: job id, attempt, deadline, state
 """
 
+import errno
 import fcntl
 import mmap
 import os
@@ -52,12 +53,24 @@ class NodeMap:
 
     @classmethod
     def create(cls, path: Path, sections: int, slots: int) -> "NodeMap":
-        """Make the file, and lock it for as long as this process lives: a lock that is free means a dead node."""
+        """Make the file, and lock it for as long as this process lives: a lock that is free means a dead node.
+
+        Raises OSError, and then leaves no file. All of its room is taken now: to write into a hole of a mapped file
+        when the disk is full ends the process (SIGBUS), the supervisor's too.
+        """
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.truncate(fd, 8 * (HEADER + sections * (SECTION_HEADER + slots * SLOT)))
-        os.pwrite(fd, array("q", [MAGIC, sections, slots]).tobytes(), 0)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            header = array("q", [MAGIC, sections, slots]).tobytes()
+            size = 8 * (HEADER + sections * (SECTION_HEADER + slots * SLOT))
+            os.pwrite(fd, header + bytes(size - len(header)), 0)
+            if os.fstat(fd).st_size < size:  # a write is cut short where the disk ends
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            os.close(fd)
+            path.unlink()
+            raise
         return cls(fd)
 
     @classmethod
