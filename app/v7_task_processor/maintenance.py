@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import psycopg
@@ -11,7 +11,7 @@ import psycopg
 from . import queue
 from .database import Link
 from .observability import logs, telemetry
-from .queue import Connection
+from .queue import Connection, Held
 
 log = logs.get(__name__)
 BATCH = 1000
@@ -112,10 +112,22 @@ async def promote_past(connection: Connection, refused: set[int]) -> tuple[int, 
         batch = max(1, batch // 2)
 
 
-async def release_orphans(connection: Connection) -> None:
-    """Give back what runs under workers that are no more."""
-    if await queue.release_orphans(connection, BATCH):
+async def release_orphans(connection: Connection, refused: set[int] | None = None) -> int:
+    """Give back what runs under workers that are no more. How many. `refused` as in `promote`."""
+    refused = set() if refused is None else refused
+    released = 0
+    for worker_id, held in (await queue.orphans(connection, BATCH, refused)).items():
+
+        async def release(part: Sequence[Held], worker_id: int = worker_id) -> None:
+            nonlocal released
+            released += await queue.release(connection, worker_id, part)
+
+        left = await queue.write_past(release, held)
+        queue.left_running(left)
+        refused.update(job_id for (job_id, _), _ in left)
+    if released:
         await queue.wake(connection)
+    return released
 
 
 async def prune(connection: Connection, retention_days: int) -> bool:
@@ -170,7 +182,7 @@ class Chores:
         pause, *_ = await all_of(
             connection,
             lambda: promote(connection, self.refused),
-            lambda: self.if_due("orphans", ORPHANS_SECONDS, lambda: release_orphans(connection)),
+            lambda: self.if_due("orphans", ORPHANS_SECONDS, lambda: release_orphans(connection, self.refused)),
             lambda: self.if_due("types", TYPES_SECONDS, lambda: queue.discover_event_types(connection)),
             lambda: self.if_due("prune", PRUNE_SECONDS, lambda: prune(connection, self.retention_days)),
         )

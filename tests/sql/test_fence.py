@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from v7_task_processor import database, queue
+from v7_task_processor.maintenance import release_orphans
 from v7_task_processor.queue import Connection, Failure, Held
 
 from ..support import add, everything, one, rows, take, take_one, until_waiting, worker
@@ -78,7 +79,7 @@ async def test_after_a_rescue_the_lost_worker_has_no_word(connection: Connection
     lost, rescuer = await worker(connection), await worker(connection)
     job = await take_one(connection, lost)
     await queue.unregister(connection, [lost])
-    await queue.release_orphans(connection, 10)
+    await release_orphans(connection)
     before = await everything(connection)
     assert await word(connection, lost, [(job.id, 1)]) == 0
     assert await everything(connection) == before

@@ -77,7 +77,7 @@ EXPECTED = {
     "promote": [r"Index Scan using jobs_scheduled on jobs", BY_CTID.format("due")],
     "first_due": [r"Index Scan using jobs_scheduled on jobs"],
     "next_due": [r"Limit\n\s+->  Index Only Scan using jobs_scheduled on jobs"],
-    "release_orphans": [r"Index Scan using jobs_running on jobs", r"TID Cond: \(ctid = ANY"],
+    "orphans": [r"Index Scan using jobs_running on jobs"],
     "discover_event_types": [r"Limit\n\s+->  Index Only Scan using jobs_queue_by_type on jobs"],
     "suspects_wait": [r"Index Scan using jobs_suspect on jobs"],
     "prune_failures": [r"Index Scan using failures_failed_at", r"using jobs_pkey on jobs\n\s+Index Cond: \(id ="],

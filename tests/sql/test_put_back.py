@@ -5,6 +5,7 @@ import datetime as dt
 import pytest
 
 from v7_task_processor import queue
+from v7_task_processor.maintenance import release_orphans
 from v7_task_processor.queue import Connection, Running
 
 from ..support import add, one, rows, take, take_one, worker
@@ -57,11 +58,12 @@ async def test_what_runs_under_no_worker_is_given_back(connection: Connection) -
     for worker_id in (gone, gone, alive):
         await take_one(connection, worker_id)
     before = await one(connection, "position, suspect, retry_count", first)
-    assert await queue.release_orphans(connection, 10) == 0
+    assert await release_orphans(connection) == 0
     await queue.unregister(connection, [gone])
-    assert await queue.release_orphans(connection, 1) == 1
-    assert await queue.release_orphans(connection, 10) == 1
-    assert await queue.release_orphans(connection, 10) == 0
+    assert [len(held) for held in (await queue.orphans(connection, 1)).values()] == [1]
+    assert await release_orphans(connection, {first}) == 1
+    assert await release_orphans(connection) == 1
+    assert await release_orphans(connection) == 0
     assert await one(connection, "position, suspect, retry_count", first) == before
     assert await rows(connection, "select id, status, worker_id from v7.jobs order by id") == [
         (first, "queued", None),

@@ -6,7 +6,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from v7_task_processor import queue
+from v7_task_processor import maintenance, queue
 from v7_task_processor.queue import Connection, Held, Running
 from v7_task_processor.settings import Settings
 from v7_task_processor.worker import rescue
@@ -131,7 +131,7 @@ async def test_a_rescue_is_carried_out_whole_or_not_at_all(
         await carry_out(connection, Settings(), [worker_id], notes, CRASH)
     assert await everything(connection) == before
     assert await rows(connection, "select count(*) from v7.workers where id = %s", worker_id) == [(1,)]
-    assert await queue.release_orphans(connection, 10) == 0
+    assert await maintenance.release_orphans(connection) == 0
     await carry_out(connection, Settings(retry_seconds=0), [worker_id], notes, CRASH)
     assert await rows(connection, STATES) == [("queued", 1, True), ("succeeded", 0, False)]
 
@@ -144,12 +144,33 @@ async def test_one_that_somebodys_trigger_refuses_keeps_no_other_from_its_rescue
     notes = [Noted(job_id, 1, 0.0, SUCCEEDED) for job_id in ids]
     async with refused(connection, "v7.finished_jobs", ids[1]):
         await carry_out(connection, Settings(), [worker_id], notes, CRASH)
-    assert await queue.release_orphans(connection, 10) == 1
+    assert await maintenance.release_orphans(connection) == 1
     assert await rows(connection, STATES) == [
         ("succeeded", 0, False),
         ("queued", 0, False),
         ("succeeded", 0, False),
     ]
+
+
+@pytest.mark.fault(48)
+async def test_one_that_cannot_be_given_back_keeps_no_other_neither_in_a_rescue_nor_among_orphans(
+    connection: Connection,
+) -> None:
+    worker_id = await worker(connection)
+    ids = await add(connection, 4)
+    await take(connection, worker_id)
+    passed_over: set[int] = set()
+    async with refused(connection, "v7.jobs", ids[1]):
+        notes = [Noted(ids[0], 1, 0.0, STARTED), Noted(ids[1], 1, 0.0, STARTED)]
+        await carry_out(connection, Settings(), [worker_id], notes, CRASH)
+        assert [status for status, *_ in await rows(connection, STATES)] == ["queued", "running", "queued", "queued"]
+        lost = await worker(connection)
+        await take(connection, lost)
+        await queue.unregister(connection, [lost])
+        assert await maintenance.release_orphans(connection, passed_over) == 2  # the first is a suspect, not taken
+        assert passed_over == {ids[1]}
+    assert await maintenance.release_orphans(connection) == 1
+    assert {status for status, *_ in await rows(connection, STATES)} == {"queued"}
 
 
 async def test_who_is_charged_stays_a_suspect_with_its_failure_told(connection: Connection) -> None:

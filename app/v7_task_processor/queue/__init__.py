@@ -7,7 +7,7 @@ id, attempt and worker: what is missing from the answer was taken away meanwhile
 
 from ..deadline import Connection
 from .claiming import BEGINNING, FIRST, LAST, Claim, Frontier, Served, claim, claim_suspect
-from .ending import Failure, Held, Running, complete, fail, held_by, release, release_orphans, snooze
+from .ending import Failure, Held, Running, complete, fail, held_by, orphans, release, snooze
 from .event_types import (
     discover_event_types,
     ensure_event_types,
@@ -60,6 +60,7 @@ __all__ = [
     "literal",
     "next_due_seconds",
     "nodes",
+    "orphans",
     "pause_event_type",
     "paused_event_types",
     "promote",
@@ -69,7 +70,6 @@ __all__ = [
     "redrive",
     "register",
     "release",
-    "release_orphans",
     "resume_event_type",
     "serve",
     "snooze",

@@ -1,6 +1,6 @@
 """Out of `running`: every statement here is guarded by id, attempt and worker."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from psycopg.pq import TransactionStatus
@@ -60,7 +60,7 @@ async def fail(
 
 _snooze = Statement("snooze", PROMPT_SECONDS_MAX)
 _release = Statement("release", PROMPT_SECONDS_MAX)
-_release_orphans = Statement("release_orphans")
+_orphans = Statement("orphans")
 _held_by = Statement("held", PROMPT_SECONDS_MAX)
 
 
@@ -77,9 +77,12 @@ async def release(connection: Connection, worker_id: int, held: Sequence[Held], 
     return len(await _release(connection, worker_id=worker_id, suspect=suspect, alone=alone, **_held(held)))
 
 
-async def release_orphans(connection: Connection, batch: int) -> int:
-    """Give back what runs under workers that are not registered. How many."""
-    return len(await _release_orphans(connection, batch=batch))
+async def orphans(connection: Connection, batch: int, passed_over: Collection[int] = ()) -> dict[int, list[Held]]:
+    """Up to `batch` jobs that run under workers that are not registered, but none of these; by worker."""
+    found: dict[int, list[Held]] = {}
+    for worker_id, job_id, attempt in await _orphans(connection, batch=batch, passed_over=list(passed_over)):
+        found.setdefault(worker_id, []).append((job_id, attempt))
+    return found
 
 
 class Running(NamedTuple):

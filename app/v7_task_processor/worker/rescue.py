@@ -7,8 +7,8 @@ died by a power cut: what had started comes back as a suspect, and only who was 
 """
 
 import signal
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 from .. import queue
 from ..deadline import deadline
@@ -17,6 +17,8 @@ from ..observability import telemetry
 from ..queue import Connection, Failure, Held, Running
 from ..settings import Settings
 from .slots import ENDED, STARTED, SUCCEEDED, Noted, Section, now
+
+Item = TypeVar("Item")
 
 GRACE_SECONDS = 5.0
 """How long after its limit an attempt that does not end may keep its process."""
@@ -129,27 +131,41 @@ async def carry_out_for(
     def of(jobs: list[Running]) -> list[Held]:
         return [(job.id, job.attempt) for job in jobs if job.worker_id == worker_id]
 
-    charged_ids: list[int] = []
+    async def complete(part: Sequence[Held]) -> object:
+        return await queue.complete(connection, worker_id, part, kept=settings.retention_days > 0)
 
-    async def complete(part: Sequence[Held]) -> None:
-        async with connection.transaction():
-            await queue.complete(connection, worker_id, part, kept=settings.retention_days > 0)
-
-    async def charge(part: Sequence[Failure]) -> None:
-        async with connection.transaction():
-            rows = await queue.fail(connection, worker_id, f"worker {worker_id}", part)
+    async def charge(part: Sequence[Failure]) -> object:
+        rows = await queue.fail(connection, worker_id, f"worker {worker_id}", part)
         charged_ids.extend(job_id for job_id, _, _ in rows)
+        return rows
 
-    # What is refused, by somebody's trigger, the chore for orphans gives back, and its next worker charges it.
-    if succeeded := of(verdict.complete):
-        queue.left_running(await queue.write_past(complete, succeeded))
-    if guilty := [charged(job, settings, death) for job in verdict.charge if job.worker_id == worker_id]:
-        queue.left_running([((each.id, each.attempt), why) for each, why in await queue.write_past(charge, guilty)])
-    if suspect := of(verdict.suspect):
-        await queue.release(connection, worker_id, suspect, suspect=True)
-    if release := of(verdict.release):
-        await queue.release(connection, worker_id, release)
+    async def suspect(part: Sequence[Held]) -> object:
+        return await queue.release(connection, worker_id, part, suspect=True)
+
+    async def release(part: Sequence[Held]) -> object:
+        return await queue.release(connection, worker_id, part)
+
+    charged_ids: list[int] = []
+    guilty = [charged(job, settings, death) for job in verdict.charge if job.worker_id == worker_id]
+    # What is refused, by somebody's trigger, is left to the chore for orphans.
+    queue.left_running(await write_past(connection, complete, of(verdict.complete)))
+    refused = await write_past(connection, charge, guilty)
+    queue.left_running([((each.id, each.attempt), why) for each, why in refused])
+    queue.left_running(await write_past(connection, suspect, of(verdict.suspect)))
+    queue.left_running(await write_past(connection, release, of(verdict.release)))
     return charged_ids
+
+
+async def write_past(
+    connection: Connection, write: Callable[[Sequence[Item]], Awaitable[object]], items: Sequence[Item]
+) -> list[tuple[Item, Exception]]:
+    """`queue.write_past` within a transaction, which a refusal must not end."""
+
+    async def saved(part: Sequence[Item]) -> None:
+        async with connection.transaction():
+            await write(part)
+
+    return await queue.write_past(saved, items) if items else []
 
 
 def charged(job: Running, settings: Settings, death: Death) -> Failure:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import platform
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import psycopg
@@ -163,8 +163,12 @@ class Session:
             if (held, row.worker_id) not in known:
                 lost.setdefault(row.worker_id, []).append(held)
         for worker_id, held_jobs in lost.items():
-            await queue.release(connection, worker_id, held_jobs)
-            telemetry.publish("job.released", count=len(held_jobs), why="the claim's answer was lost")
+
+            async def release(part: Sequence[Held], worker_id: int = worker_id) -> None:
+                count = await queue.release(connection, worker_id, part)
+                telemetry.publish("job.released", count=count, why="the claim's answer was lost")
+
+            queue.left_running(await queue.write_past(release, held_jobs))
 
     async def forget_earlier(self, connection: Connection) -> None:
         """Unregister earlier identities under which nothing runs any more.
