@@ -27,6 +27,7 @@ class Scheduler:
         self.met: set[int] = set()
         """Event types of claimed jobs whose rows may be missing."""
         self.empty_claims = 0
+        self.batch_max = BATCH
 
     async def run(self) -> None:
         """Claim until the executor drains. Raises Rescued."""
@@ -63,10 +64,15 @@ class Scheduler:
             return await queue.claim_suspect(self.session.claims, worker_id, self.served), worker_id
         if self.generation != self.session.generation:
             self.generation, self.cursor = self.session.generation, Cursor()
+        # After an answer that never came ask for less: large events over a slow line take longer than it may.
+        limit = self.batch_max
+        batch = min(batch, limit)
+        self.batch_max = max(1, batch // 2)
         began = now()
         looked = self.cursor.next(began)
         claim = await queue.claim(self.session.claims, worker_id, batch, looked, self.served)
         self.cursor.took(looked, claim, batch, began, now())
+        self.batch_max = min(BATCH, limit + max(1, limit // 4))
         return claim, worker_id
 
     def set_paused(self, paused: list[int]) -> None:
