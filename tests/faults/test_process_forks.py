@@ -1,13 +1,14 @@
 """F2 and F15: handlers that make copies of their process, and daemons that outlive it."""
 
+import contextlib
 import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 
 from ..nodes import Node, check_books, enqueue, jobs, node, wait_for_end, wait_until
@@ -73,7 +74,18 @@ os.wait()
 """
 
 
-@contextmanager
+LISTENING = "select event_type_id from v7.event_types where paused_at"
+"""What the connection of a worker that listens asks for first."""
+
+
+def last_statements(url: str) -> list[str]:
+    """Of the connections of others."""
+    query = "select query from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+    with psycopg.connect(url) as connection:
+        return [row[0] for row in connection.execute(query)]
+
+
+@contextlib.contextmanager
 def daemon_of(one: Node) -> Iterator[psutil.Process]:
     pids = wait_until(lambda: [pid for _, _, pid in one.noted("daemon")], "the daemon lives")
     try:
@@ -87,16 +99,20 @@ def daemon_of(one: Node) -> Iterator[psutil.Process]:
 def test_a_daemon_that_a_handler_leaves_behind_does_not_keep_its_dead_nodes_jobs(
     database_url: str, tmp_path: Path, record_property: Record
 ) -> None:
-    """It holds all that was open in its worker, the notes of the node among it."""
+    """It holds what was open in its worker, the notes of the node among it, but no connection."""
     handlers = handler(DAEMON) + (
         "\n@handler()\nasync def wait(job):\n    note('start', job)\n"
         "    while not os.path.exists('go'):\n        await asyncio.sleep(0.02)\n"
     )
-    enqueue(database_url, {}, event_type_id=2)
-    with node(tmp_path / "node", database_url, handlers=handlers) as one, daemon_of(one) as daemon:
+    with contextlib.ExitStack() as stack:
+        one = stack.enter_context(node(tmp_path / "node", database_url, handlers=handlers))
+        wait_until(lambda: any(each.startswith(LISTENING) for each in last_statements(database_url)), "it listens")
+        enqueue(database_url, {}, event_type_id=2)
+        daemon = stack.enter_context(daemon_of(one))
         waits = enqueue(database_url, {}, count=3)
         wait_until(lambda: len(one.starts()) == 4, "the others run")
         one.kill_tree()
+        wait_until(lambda: not last_statements(database_url), "the server knows that its worker is gone", 5)
         assert daemon.is_running()
         (one.folder / "go").touch()
         one.start()

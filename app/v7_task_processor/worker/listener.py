@@ -4,10 +4,12 @@ import asyncio
 
 import psycopg
 
-from .. import database, queue
+from .. import queue
+from ..database import LOCAL
 from ..deadline import PROMPT_SECONDS_MAX, deadline
 from ..observability import logs
 from ..queue import Connection
+from .forked import connect
 from .scheduler import POLL_SECONDS, Scheduler
 from .session import RECONNECT_SECONDS_MAX, Session
 
@@ -28,7 +30,7 @@ class Listener:
         pause = 0.05
         while True:
             try:
-                async with await database.connect(self.session.url, database.LOCAL) as connection:
+                async with await connect(self.session.url, LOCAL) as connection:
                     with deadline(connection, PROMPT_SECONDS_MAX):
                         await connection.execute(f"listen {CHANNEL}")
                     await self.chores(connection)

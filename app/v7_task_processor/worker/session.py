@@ -15,14 +15,14 @@ from typing import TypeVar
 
 import psycopg
 
-from .. import __version__, database, queue
+from .. import __version__, queue
 from ..child import Assignment
 from ..deadline import abandon
 from ..maintenance import DAYS_AHEAD, recognise
 from ..observability import logs, telemetry
 from ..observability.seldom import Seldom
 from ..queue import Connection, Held
-from .forked import leave_if_copy
+from .forked import connect, leave_if_copy
 
 Answer = TypeVar("Answer")
 log = logs.get(__name__)
@@ -68,9 +68,9 @@ class Session:
 
         All three change at once: a claim on a new connection must never be made under an earlier identity.
         """
-        claims = await database.connect(self.url, CLAIMS)
+        claims = await connect(self.url, CLAIMS)
         try:
-            records = await database.connect(self.url, HOT)
+            records = await connect(self.url, HOT)
         except BaseException:
             await claims.close()
             raise
