@@ -18,6 +18,8 @@ import msgspec
 from .settings import Settings
 
 PR_SET_PDEATHSIG = 1
+EXIT_TERMINATED = 143
+"""Exit code of a worker with attempts that did not end in time, when somebody else than its supervisor sent SIGTERM."""
 Role = Literal["worker", "lone worker", "api"]
 
 

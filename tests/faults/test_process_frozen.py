@@ -183,3 +183,29 @@ async def test_a_claim_that_is_answered_when_others_may_have_taken_its_jobs_star
     bench.notes.beat(now())
     assert await bench.run(3) == [Release(), Release(), None]
     assert started == [3]
+
+
+PATIENT = """
+@handler(timeout_seconds=4)
+async def patient(job):
+    note("start", job)
+    for _ in range(20):
+        await asyncio.sleep(0.1)
+    note("end", job)
+"""
+
+
+@pytest.mark.fault(5)
+@pytest.mark.slow
+def test_the_time_in_which_all_of_a_node_stood_still_is_not_its_handlers(database_url: str, tmp_path: Path) -> None:
+    """A container is paused, a laptop sleeps: for longer than their limit, and nobody is there who would rescue."""
+    job_ids = enqueue(database_url, {}, count=5)
+    with node(tmp_path / "node", database_url, handlers=PATIENT) as one:
+        wait_until(lambda: len(one.starts()) == 5, "they run")
+        one.signal_tree(signal.SIGSTOP)
+        time.sleep(8)  # what is tested is time that passes
+        one.signal_tree(signal.SIGCONT)
+        wait_for_end(database_url)
+        assert one.stop() == 0
+    assert jobs(database_url) == [(job_id, "succeeded", 0) for job_id in job_ids]
+    assert len(one.starts()) == 5

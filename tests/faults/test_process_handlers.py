@@ -87,6 +87,24 @@ def test_a_recursion_past_the_stack_fails_or_ends_its_process_and_is_charged_alo
     check_one_dead(database_url, one, bad[0], neighbours)
 
 
+@pytest.mark.fault(7)
+@pytest.mark.slow
+def test_a_handler_that_tells_its_own_process_to_end_and_does_not_is_charged_alone(
+    database_url: str, tmp_path: Path
+) -> None:
+    """As after a crash: with others it is a suspect first."""
+    body = "import signal\nos.kill(os.getpid(), signal.SIGTERM)\nawait asyncio.sleep(1000)"
+    handlers = NEIGHBOUR + "    await asyncio.sleep(4 if job.attempt == 1 else 0)\n" + handler(body)
+    neighbours = enqueue(database_url, {}, count=3)
+    bad = enqueue(database_url, {}, event_type_id=2)
+    settings = {"V7_MAX_RETRIES": 2, "V7_RETRY_SECONDS": 0, "V7_SHUTDOWN_SECONDS": 3}
+    with node(tmp_path / "node", database_url, handlers=handlers, **settings) as one:
+        wait_for_end(database_url)
+        assert one.stop() == 0
+    assert failures(database_url) == [(bad[0], "Crash")] * 2
+    check_one_dead(database_url, one, bad[0], neighbours)
+
+
 STUCK = {
     "a loop that never waits": (12, "async def", "while True:\n    pass"),
     "a task that swallows its end": (

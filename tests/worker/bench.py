@@ -17,14 +17,22 @@ class Bench:
     """An executor with handlers of the test's own, and what it said."""
 
     def __init__(self, folder: Path, concurrency: int = 4, slots: int = 200) -> None:
-        self.time = 1000.0
+        self.time = now()
         self.notes = NodeMap.create(folder / "node.map", 1, slots)
-        self.notes.beat(now())
+        self.notes.beat(self.time)
         self.section = self.notes.section(0)
         self.ended: list[Ended] = []
         self.registry = Registry()
         settings = Settings(concurrency=concurrency, timeout_seconds=60)
         self.executor = Executor(settings, self.registry, self.section, self.ended.append)
+
+    def live(self, seconds: float) -> None:
+        """Let time pass on a node whose supervisor lives."""
+        end = self.time + seconds
+        while self.time < end:
+            self.time = min(end, self.time + 1)
+            self.notes.look()
+        self.notes.beat(self.time)
 
     def handle(
         self, function: Callable[[Job], Any], event_type_id: int = 1, timeout_seconds: float | None = None

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from v7_task_processor.worker import executor
+from v7_task_processor.worker import executor, slots
 
 from ..support import emptied, shared_database
 from .bench import Bench
@@ -24,4 +24,5 @@ def database_url(shared_database_url: str) -> str:
 async def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     made = Bench(tmp_path)
     monkeypatch.setattr(executor, "now", lambda: made.time)
+    monkeypatch.setattr(slots, "now", lambda: made.time)
     return made

@@ -123,22 +123,22 @@ class Executor:
                 if time - self.buffer[0].claimed_at > STALE_SECONDS:
                     self.give_back()
                     break
-                self.start(self.buffer.popleft(), time)
+                self.start(self.buffer.popleft())
         finally:
             self.dispatching = False
         if not self.buffer and len(self.running) < self.concurrency:
             self.pace.starve(now())
         self.room.set()
 
-    def start(self, item: Buffered, time: float) -> None:
+    def start(self, item: Buffered) -> None:
         handler = self.registry.find(item.job.event_type_id)
         if handler is None or self.draining:
             self.returning += 1
             self.on_end(Ended(item.job, item.worker_id, None, Release()))
             return
-        limit = handler.timeout_seconds or self.settings.timeout_seconds
-        slot = self.section.start(item.job.id, item.job.attempt, time + limit)
-        attempt = Attempt(item.job, item.worker_id, handler, time + limit, slot)
+        deadline = self.section.node.awake() + (handler.timeout_seconds or self.settings.timeout_seconds)
+        slot = self.section.start(item.job.id, item.job.attempt, deadline)
+        attempt = Attempt(item.job, item.worker_id, handler, deadline, slot)
         self.running.add(attempt)
         self.quiet.clear()
         self.pace.started += 1
@@ -200,13 +200,16 @@ class Executor:
         What does not end for it (it swallows it, or is a thread) loses its process, by the supervisor.
         """
         self.section.tick()
-        time = now()
+        if self.section.node.looked_lately():
+            self.cancel_overdue(self.section.node.awake())
+        if self.buffer and now() - self.buffer[0].claimed_at > STALE_SECONDS:
+            self.give_back()
+
+    def cancel_overdue(self, time: float) -> None:
         for attempt in self.running:
             if attempt.told is None and time > attempt.deadline and attempt.task is not None:
                 limit = attempt.handler.timeout_seconds or self.settings.timeout_seconds
                 attempt.cancel(Failed.timeout(limit))
-        if self.buffer and time - self.buffer[0].claimed_at > STALE_SECONDS:
-            self.give_back()
 
     def give_back(self) -> None:
         """Release what is buffered: handlers became slower since it was claimed, or we were stopped."""

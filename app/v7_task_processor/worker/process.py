@@ -8,7 +8,7 @@ import psycopg
 import uvloop
 
 from .. import handlers, queue
-from ..child import Assignment, Parent, Report
+from ..child import EXIT_TERMINATED, Assignment, Parent, Report
 from ..errors import ConfigurationError
 from ..handlers import Registry
 from ..observability import logs
@@ -111,6 +111,9 @@ class Worker:
             if error is not None:
                 raise error
         await self.drain()
+        if self.executor.running:
+            log.error("somebody sent SIGTERM, a handler perhaps, and what runs does not end; starting anew")
+            return EXIT_TERMINATED
         if self.executor.worn_out:
             log.error("no threads are left in this process, a handler may leak them; starting anew")
             return EXIT_AGAIN
@@ -126,13 +129,19 @@ class Worker:
         return self.scheduler.empty_claims >= LONE_IDLE_CLAIMS and not self.executor.running
 
     async def drain(self) -> None:
-        """Start nothing, let what runs end within the time, release the rest, have all of it written."""
+        """Start nothing, let what runs end within the time, release the rest, have all of it written.
+
+        Where the supervisor does not want it, a handler does, perhaps: then what runs on is its to judge, as after a
+        crash. Else who ends its process so would be given back for ever.
+        """
         seconds = self.settings.shutdown_seconds
         self.executor.drain()
         try:
             async with asyncio.timeout(max(0.0, seconds - LAST_WORDS_SECONDS)):
                 await self.executor.quiet.wait()
         except TimeoutError:
+            if self.stop.is_set() and not self.section.node.draining:
+                return
             self.executor.abandon()
         try:
             async with asyncio.timeout(LAST_WORDS_SECONDS):

@@ -11,12 +11,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, TypeVar
 
 from .. import queue
+from ..child import EXIT_TERMINATED
 from ..deadline import deadline
 from ..job import retry_delay_seconds
 from ..observability import telemetry
 from ..queue import Connection, Failure, Held, Running
 from ..settings import Settings
-from .slots import ENDED, STARTED, SUCCEEDED, Noted, Section, now
+from .slots import ENDED, STARTED, SUCCEEDED, Noted, Section
 
 Item = TypeVar("Item")
 
@@ -39,6 +40,8 @@ class Death(NamedTuple):
 
 def ended_by(code: int) -> str:
     """An exit code in words; negative ones are signals."""
+    if code == EXIT_TERMINATED:
+        return "its process was told to end (SIGTERM), and not by its supervisor"
     if code >= 0:
         return f"its process ended with exit code {code}"
     try:
@@ -184,7 +187,7 @@ class Stuck(NamedTuple):
 
 def stuck(section: Section) -> Stuck | None:
     """Whether a live worker has attempts that are well past their limit; None: it has not."""
-    time = now()
+    time = section.node.awake()
     started = [note for note in section.noted() if note.state == STARTED]
     overdue = [note for note in started if time > note.deadline + GRACE_SECONDS]
     if not started and section.tick_age_seconds() > STILL_SECONDS_MAX:

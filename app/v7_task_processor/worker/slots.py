@@ -4,7 +4,7 @@ A worker notes each attempt just before its handler starts and just after it end
 when the worker is dead. The memory is a file, so that the next supervisor on this host can read them too when all
 of a node died at once. Integers of 64 bits, in this machine's order:
 
-    header      MAGIC, sections, slots, beat
+    header      MAGIC, sections, slots, beat, look, missed, draining
     section     tick, then its slots of: job id, attempt, deadline, state
 """
 
@@ -21,6 +21,8 @@ MAGIC = 0x7637_0001
 HEADER, SECTION_HEADER, SLOT = 8, 8, 4
 FREE, STARTED, SUCCEEDED, ENDED = range(4)
 """States of a slot. SUCCEEDED and ENDED (any other outcome): the handler is through, the database not yet told."""
+LOOK_GAP_SECONDS_MAX = 5.0
+"""A supervisor that did not look for so long stood still, and most likely all of its node."""
 
 
 def now() -> float:
@@ -33,7 +35,7 @@ def ns(seconds: float) -> int:
 
 
 class Noted(NamedTuple):
-    """What a slot says. `deadline` is on the clock of `now()`."""
+    """What a slot says. `deadline` is on the clock of `NodeMap.awake()`."""
 
     job_id: int
     attempt: int
@@ -62,7 +64,7 @@ class NodeMap:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            header = array("q", [MAGIC, sections, slots]).tobytes()
+            header = array("q", [MAGIC, sections, slots, 0, ns(now())]).tobytes()
             size = 8 * (HEADER + sections * (SECTION_HEADER + slots * SLOT))
             os.pwrite(fd, header + bytes(size - len(header)), 0)
             if os.fstat(fd).st_size < size:  # a write is cut short where the disk ends
@@ -119,6 +121,35 @@ class NodeMap:
     def beat_age_seconds(self) -> float:
         """How long ago that was."""
         return now() - self.view[3] / 1e9
+
+    def look(self) -> bool:
+        """The supervisor's, twice a second: whether it had looked a moment ago.
+
+        Where it had not, a container was paused or a laptop slept, and no limit of a handler goes on meanwhile.
+        """
+        time = ns(now())
+        gap = time - self.view[4]
+        missed = gap > ns(LOOK_GAP_SECONDS_MAX)
+        if missed:
+            self.view[5] += gap
+        self.view[4] = time  # last: who sees that it looked must see what it missed
+        return not missed
+
+    def awake(self) -> float:
+        """Seconds, on a clock that stands while the node does: time limits are kept on it."""
+        return now() - self.view[5] / 1e9
+
+    def looked_lately(self) -> bool:
+        """Whether `awake` can be trusted: not when the node has only just woken up."""
+        return now() - self.view[4] / 1e9 <= LOOK_GAP_SECONDS_MAX
+
+    def drain(self) -> None:
+        """The supervisor's: from now on workers end since it wants it."""
+        self.view[6] = 1
+
+    @property
+    def draining(self) -> bool:
+        return bool(self.view[6])
 
     def section(self, index: int) -> "Section":
         if index not in self.known:

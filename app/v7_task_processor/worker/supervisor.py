@@ -27,12 +27,10 @@ from .children import Child
 from .node import BEAT_SECONDS, Member, node_map, nodes_folder
 from .predecessors import rescue_predecessors
 from .session import HOT
-from .slots import now
 
 Answer = TypeVar("Answer")
 log = logs.get(__name__)
 LOOK_SECONDS = 0.5
-LOOK_GAP_SECONDS_MAX = 5.0
 SUSPECTS_SECONDS = 1.0
 AGAIN_SECONDS = 0.2
 LEAVE_SECONDS_MAX = 5.0
@@ -105,7 +103,6 @@ class Supervisor:
         self.suspects_link, self.chores_link = Link(url, HOT), Link(url, {**HOT, **LOCAL})
         self.lone_lives: dict[Child, asyncio.Task[int]] = {}
         self.failure = ""
-        self.looked_at = 0.0
         self.buried = asyncio.Event()
         """Set when a dead worker's jobs went where they belong: there may be suspects now."""
         self.stop, self.stop_now = asyncio.Event(), asyncio.Event()
@@ -291,8 +288,7 @@ class Supervisor:
 
     async def end_stuck(self) -> None:
         """End processes with attempts that are past their limit and did not end when they were told to."""
-        gap, self.looked_at = now() - self.looked_at, now()
-        if gap > LOOK_GAP_SECONDS_MAX:
+        if not self.map.look():
             return  # all of the node may have stood still; each process has until the next look to move again
         for child in [*self.workers, *self.lone]:
             if child.alive and child.ready and not child.stuck:
@@ -314,6 +310,7 @@ class Supervisor:
         if self.listener is not None:
             self.listener.close()  # the API processes end first: later clients are refused, not left to wait
         children = [*self.apis, *self.workers, *self.lone]
+        self.map.drain()
         for child in children:
             child.drain()
         kept = dict(zip([*self.workers, *self.apis], keepers, strict=True))
