@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from .deadline import PROMPT_SECONDS_MAX, deadline
+from .deadline import PROMPT_SECONDS_MAX, deadline, hang_up
 from .errors import ConfigurationError, DatabaseUnavailable
 
 if TYPE_CHECKING:  # half a second to import, and most processes never migrate or list
@@ -278,6 +278,7 @@ class Link:
         return connection
 
     async def close(self) -> None:
+        """Also where its task waits for an answer: its statement fails then."""
         if self.connection is not None:
-            await self.connection.close()
+            await hang_up(self.connection)
             self.connection = None

@@ -54,3 +54,11 @@ async def abandon(connection: Connection) -> None:
         await connection.cancel_safe(timeout=CANCEL_SECONDS_MAX)
     with contextlib.suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(connection.fileno())) as ours:
         ours.shutdown(socket.SHUT_RDWR)  # wakes whoever reads on it; closing it under them would not
+
+
+async def hang_up(connection: Connection) -> None:
+    """Close a connection on which another task may wait for an answer: closed under it, it would wait for ever."""
+    if connection.lock.locked():
+        await abandon(connection)
+    async with connection.lock:  # until its statement has failed
+        await connection.close()

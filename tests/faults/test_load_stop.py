@@ -8,9 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 
 from ..nodes import V7, Node, check_books, enqueue, failures, jobs, node, wait_for_end, wait_until
+from .proxy import proxied
 
 SHUTDOWN_SECONDS = 3
 LATE_SECONDS = 12.0
@@ -138,3 +140,35 @@ def test_as_the_first_process_of_a_container(
         assert one.running.wait(SHUTDOWN_SECONDS + LATE_SECONDS) == 0, one.said()
         record_property("recovery_seconds", time.monotonic() - told_at)
         check_released(one, ids)
+
+
+@pytest.mark.slow
+@pytest.mark.fault(47, 53, 73)
+def test_while_the_database_answers_nothing(
+    database_url: str, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """It waits for its own time and a few seconds, and not for what will never come."""
+    settings = {"V7_SHUTDOWN_SECONDS": SHUTDOWN_SECONDS, "V7_WORKER_PROCESSES": 2}
+    with (
+        proxied(database_url) as proxy,
+        node(tmp_path / "node", proxy.through(), handlers=HANDLERS, **settings) as one,
+    ):
+        enqueue(database_url, {}, event_type_id=1, count=3)
+        wait_until(lambda: len(one.starts()) == 3, "they run")
+        proxy.stall()
+        told_at = time.monotonic()
+        assert one.stop(SHUTDOWN_SECONDS + LATE_SECONDS) == 0, one.said()
+        record_property("recovery_seconds", seconds := time.monotonic() - told_at)
+    assert seconds < SHUTDOWN_SECONDS + 8
+
+
+@pytest.mark.fault(41, 73)
+def test_while_it_starts_and_waits_for_a_lock(database_url: str, tmp_path: Path) -> None:
+    waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    with psycopg.connect(database_url) as other, psycopg.connect(database_url, autocommit=True) as observer:
+        other.execute("lock table v7.workers")
+        with node(tmp_path / "node", database_url) as one:
+            wait_until(lambda: observer.execute(waiting).fetchone() == (1,), "it waits for its place in the register")
+            told_at = time.monotonic()
+            assert one.stop() == 0
+            assert time.monotonic() - told_at < 5

@@ -96,8 +96,6 @@ class Member:
 
     async def leave(self) -> None:
         await queue.unregister(await self.link.get(), [self.id])
-        await self.link.close()
-        await self.watch_link.close()
 
 
 def nodes_folder(settings: Settings) -> Path:

@@ -17,7 +17,7 @@ import psycopg
 
 from .. import __version__, queue
 from ..child import Assignment
-from ..deadline import abandon
+from ..deadline import hang_up
 from ..maintenance import DAYS_AHEAD, recognise
 from ..observability import logs, telemetry
 from ..observability.seldom import Seldom
@@ -188,11 +188,3 @@ class Session:
             connection: Connection | None = getattr(self, name, None)
             if connection is not None:
                 await hang_up(connection)
-
-
-async def hang_up(connection: Connection) -> None:
-    """Close a connection on which another task may wait for an answer: closed under it, it would wait for ever."""
-    if connection.lock.locked():
-        await abandon(connection)
-    async with connection.lock:  # until its statement has failed
-        await connection.close()

@@ -33,7 +33,7 @@ log = logs.get(__name__)
 LOOK_SECONDS = 0.5
 SUSPECTS_SECONDS = 1.0
 AGAIN_SECONDS = 0.2
-LEAVE_SECONDS_MAX = 5.0
+LEAVE_SECONDS_MAX = 3.0
 EXIT_CONFIG = ConfigurationError.exit_code
 
 
@@ -106,21 +106,23 @@ class Supervisor:
         self.buried = asyncio.Event()
         """Set when a dead worker's jobs went where they belong: there may be suspects now."""
         self.stop, self.stop_now = asyncio.Event(), asyncio.Event()
-        self.up = False
+        self.up, self.left = False, False
 
     async def run(self) -> int:
         """Start everything, keep it until a signal, end everything; the exit code."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.signalled)
-        try:
-            await self.member.join()
-            await self.chores_before_start()
-        except psycopg.OperationalError as error:
-            raise unavailable(error) from None
+        stop = asyncio.create_task(self.stop.wait())
+        entering = asyncio.create_task(self.enter())
+        await asyncio.wait([entering, stop], return_when=asyncio.FIRST_COMPLETED)
+        if not entering.done():
+            await self.hang_up()
+            entering.cancel()
+            return 0
+        entering.result()
         keepers = [asyncio.create_task(self.keep(child)) for child in [*self.workers, *self.apis]]
         services = [asyncio.create_task(service) for service in self.services()]
-        stop = asyncio.create_task(self.stop.wait())
         try:
             await asyncio.wait([*keepers, *services, stop], return_when=asyncio.FIRST_COMPLETED)
             for task in [*keepers, *services]:
@@ -128,12 +130,20 @@ class Supervisor:
                     task.result()  # raises what it failed with: nothing else ends these
         finally:
             self.stop.set()
-            await self.drain(keepers)
-            for task in [*keepers, *services]:
-                task.cancel()
+            lives = await self.drain(keepers)
             stop.cancel()
-            await self.leave()
+            for service in services:
+                service.cancel()
+            await self.leave(lives)
         return 0
+
+    async def enter(self) -> None:
+        """Become one of the nodes. Raises DatabaseUnavailable."""
+        try:
+            await self.member.join()
+            await self.chores_before_start()
+        except psycopg.OperationalError as error:
+            raise unavailable(error) from None
 
     def signalled(self) -> None:
         if self.stop.is_set():
@@ -245,6 +255,8 @@ class Supervisor:
                 try:
                     return await step(await self.link.get())
                 except psycopg.Error as error:
+                    if self.left:
+                        raise
                     if self.seldom.allows(error):
                         log.warning("the database did not do it; trying again", error=str(error).strip())
                     if queue.lacks_partition(error):
@@ -305,8 +317,11 @@ class Supervisor:
             log.error("Postgres ended; starting it again")
             await asyncio.to_thread(self.server.ensure)
 
-    async def drain(self, keepers: list["asyncio.Task[None]"]) -> None:
-        """Have all children end: in order within the time, at once after that or on a second signal."""
+    async def drain(self, keepers: list["asyncio.Task[None]"]) -> asyncio.Future[Any]:
+        """Have all children end: in order within the time, at once after that or on a second signal.
+
+        What it answers is done when all that they held is given back.
+        """
         if self.listener is not None:
             self.listener.close()  # the API processes end first: later clients are refused, not left to wait
         children = [*self.apis, *self.workers, *self.lone]
@@ -324,17 +339,26 @@ class Supervisor:
         now.cancel()
         for child in children:
             child.kill()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(lives, LEAVE_SECONDS_MAX)
+        return lives
 
-    async def leave(self) -> None:
-        """Take this node from the register. Where the database is away, others will."""
-        left = False
-        with contextlib.suppress(psycopg.Error, TimeoutError):
-            async with asyncio.timeout(LEAVE_SECONDS_MAX):
-                await self.member.leave()
-                left = True
-        for link in (self.link, self.suspects_link, self.chores_link):
-            await link.close()
-        if left and self.map_path is not None:
-            self.map_path.unlink(missing_ok=True)
+    async def leave(self, lives: asyncio.Future[Any]) -> None:
+        """Give back what is held and take this node from the register. Where the database is away, others will."""
+
+        async def say_goodbye() -> None:
+            await lives
+            await self.member.leave()
+            if self.map_path is not None:
+                self.map_path.unlink(missing_ok=True)
+
+        goodbye = asyncio.create_task(say_goodbye())
+        await asyncio.wait([goodbye], timeout=LEAVE_SECONDS_MAX)
+        self.left = True
+        await self.hang_up()
+        goodbye.cancel()
+        with contextlib.suppress(psycopg.Error, asyncio.CancelledError):
+            await goodbye
+
+    async def hang_up(self) -> None:
+        """Whoever waits for an answer has waited long enough: it may never come."""
+        links = (self.link, self.suspects_link, self.chores_link, self.member.link, self.member.watch_link)
+        await asyncio.gather(*(link.close() for link in links))
