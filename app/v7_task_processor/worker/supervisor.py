@@ -24,6 +24,7 @@ from ..queue import Connection, Served
 from ..settings import Settings
 from . import rescue
 from .children import Child
+from .lone import LoneWorkers
 from .node import BEAT_SECONDS, Member, node_map, nodes_folder
 from .predecessors import rescue_predecessors
 from .session import HOT
@@ -31,7 +32,6 @@ from .session import HOT
 Answer = TypeVar("Answer")
 log = logs.get(__name__)
 LOOK_SECONDS = 0.5
-SUSPECTS_SECONDS = 1.0
 AGAIN_SECONDS = 0.2
 LEAVE_SECONDS_MAX = 3.0
 EXIT_CONFIG = ConfigurationError.exit_code
@@ -96,15 +96,13 @@ class Supervisor:
         token = self.map_path.stem if self.map_path else uuid.uuid4().hex
         self.member = Member(settings, url, self.map, token)
         self.workers = [Child("worker", section) for section in range(count)]
-        self.lone = [Child("lone worker", count + section) for section in range(count)]
+        lone = [Child("lone worker", count + section) for section in range(count)]
+        self.lone = LoneWorkers(lone, Link(url, HOT), self.lone_life)
         self.apis = [Child("api") for _ in range(settings.api_processes if listener else 0)]
         self.served = Served(False, [], [], {}, settings.max_retries)
         self.link, self.lock, self.seldom = Link(url, HOT), asyncio.Lock(), Seldom()
-        self.suspects_link, self.chores_link = Link(url, HOT), Link(url, {**HOT, **LOCAL})
-        self.lone_lives: dict[Child, asyncio.Task[int]] = {}
+        self.chores_link = Link(url, {**HOT, **LOCAL})
         self.failure = ""
-        self.buried = asyncio.Event()
-        """Set when a dead worker's jobs went where they belong: there may be suspects now."""
         self.stop, self.stop_now = asyncio.Event(), asyncio.Event()
         self.up, self.left = False, False
 
@@ -166,7 +164,7 @@ class Supervisor:
             services += [
                 run_every(BEAT_SECONDS, "watch other nodes", self.member.watch),
                 run_every(maintenance.PROMOTE_SECONDS, "queue scheduled jobs and tidy up", chores.round),
-                run_every(0.0, "look for suspects", self.run_suspects),
+                run_every(0.0, "look for suspects", self.look_for_suspects),
                 run_every(LOOK_SECONDS, "look for stuck attempts", self.end_stuck),
             ]
         if self.server is not None:
@@ -246,7 +244,7 @@ class Supervisor:
         notes = section.noted()
         await self.insist(lambda connection: rescue.carry_out(connection, self.settings, ids, notes, death))
         section.reset()
-        self.buried.set()
+        self.lone.hint.set()
 
     async def insist(self, step: Callable[[Connection], Awaitable[Answer]]) -> Answer:
         """Do something in the database, over whatever breaks; repeatable things only."""
@@ -270,21 +268,12 @@ class Supervisor:
             return
         log.error("other nodes have given this one up; its workers are ended, and it begins anew")
         await self.member.join()
-        for child in [*self.workers, *self.lone]:
+        for child in [*self.workers, *self.lone.children]:
             child.kill()
         await self.member.beat()  # and not before: those that were given up must go on starting nothing
 
-    async def run_suspects(self) -> None:
-        """Have a process of their own for suspects, up to as many as there are workers."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.buried.wait(), SUSPECTS_SECONDS)
-        self.buried.clear()
-        idle = next((child for child in self.lone if child not in self.lone_lives), None)
-        if idle is None or self.stop.is_set():
-            return
-        if await queue.suspects_wait(await self.suspects_link.get(), self.served) and not self.stop.is_set():
-            self.lone_lives[idle] = asyncio.create_task(self.lone_life(idle))
-            self.lone_lives[idle].add_done_callback(lambda life: self.lone_ended(idle, life))
+    async def look_for_suspects(self) -> None:
+        await self.lone.look(self.served, self.stop)
 
     async def lone_life(self, child: Child) -> int:
         """One life of a lone worker; and a rest, where it could not even start."""
@@ -293,16 +282,11 @@ class Supervisor:
             await self.rest(child)
         return code
 
-    def lone_ended(self, child: Child, life: "asyncio.Task[int]") -> None:
-        del self.lone_lives[child]
-        if not life.cancelled() and life.exception() is not None:
-            log.error("what a lone worker held was not given back", error=repr(life.exception()))
-
     async def end_stuck(self) -> None:
         """End processes with attempts that are past their limit and did not end when they were told to."""
         if not self.map.look():
             return  # all of the node may have stood still; each process has until the next look to move again
-        for child in [*self.workers, *self.lone]:
+        for child in [*self.workers, *self.lone.children]:
             if child.alive and child.ready and not child.stuck:
                 stuck = rescue.stuck(self.map.section(child.section))
                 if stuck is not None:
@@ -324,15 +308,15 @@ class Supervisor:
         """
         if self.listener is not None:
             self.listener.close()  # the API processes end first: later clients are refused, not left to wait
-        children = [*self.apis, *self.workers, *self.lone]
+        children = [*self.apis, *self.workers, *self.lone.children]
         self.map.drain()
         for child in children:
             child.drain()
         kept = dict(zip([*self.workers, *self.apis], keepers, strict=True))
-        for child, task in (kept | self.lone_lives).items():
+        for child, task in (kept | self.lone.lives).items():
             if child.resting:
                 task.cancel()
-        lives = asyncio.gather(*keepers, *self.lone_lives.values(), return_exceptions=True)
+        lives = asyncio.gather(*keepers, *self.lone.lives.values(), return_exceptions=True)
         now = asyncio.ensure_future(self.stop_now.wait())
         ends: list[asyncio.Future[Any]] = [lives, now]
         await asyncio.wait(ends, timeout=self.settings.shutdown_seconds, return_when="FIRST_COMPLETED")
@@ -360,5 +344,5 @@ class Supervisor:
 
     async def hang_up(self) -> None:
         """Whoever waits for an answer has waited long enough: it may never come."""
-        links = (self.link, self.suspects_link, self.chores_link, self.member.link, self.member.watch_link)
+        links = (self.link, self.lone.link, self.chores_link, self.member.link, self.member.watch_link)
         await asyncio.gather(*(link.close() for link in links))
