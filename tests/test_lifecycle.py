@@ -139,7 +139,7 @@ def test_a_supervisor_that_is_killed_takes_its_workers_along_and_its_successor_g
         one.running.wait(10)
         wait_until(lambda: not any(each.is_running() for each in workers), "its workers are gone", 5)
         one.start()
-        wait_for_end(database_url, 30)
+        wait_for_end(database_url)
     assert [row[1:] for row in jobs(database_url)] == [("succeeded", 0)] * 8
 
 

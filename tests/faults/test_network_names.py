@@ -91,7 +91,7 @@ def test_the_name_of_the_database_cannot_be_resolved(
             assert (status, text.partition(",")[0]) == (500, "The event could not be added")
             assert time.monotonic() - sent_at < 15
         assert names.asked > asked
-        assert get(address, "/readyz") == 503
+        wait_until(lambda: get(address, "/readyz") == 503, "it says that it cannot take events")
         names.mode = "answers"
         back_at = time.monotonic()
         wait_until(lambda: post(address, EVENT)[0] == 200, "events are taken again", 30)
