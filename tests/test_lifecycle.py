@@ -191,6 +191,17 @@ def test_pausing_and_resuming_a_type_works_at_once_on_all_nodes(database_url: st
     assert {job_id for job_id, _, _ in a.starts() + b.starts()} == {*others, *paused}
 
 
+def test_nothing_of_a_paused_type_runs_when_a_node_starts(database_url: str, tmp_path: Path) -> None:
+    enqueue(database_url, {}, count=300, priority=-1, event_type_id=5)
+    others = enqueue(database_url, {}, count=300)
+    with psycopg.connect(database_url) as connection:
+        connection.execute("insert into v7.event_types values (5, now(), now(), 'somebody')")
+    with node(tmp_path / "node", database_url, V7_WORKER_PROCESSES=2) as one:
+        wait_until(lambda: len(one.starts()) >= 300, "the others ran")
+        assert one.stop() == 0
+    assert {job_id for job_id, _, _ in one.starts()} == set(others)
+
+
 @pytest.mark.fault(16)
 def test_a_pipe_that_nobody_reads_stops_neither_jobs_nor_the_end(database_url: str, tmp_path: Path) -> None:
     enqueue(database_url, {"do": "fail"}, count=500)

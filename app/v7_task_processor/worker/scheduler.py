@@ -31,6 +31,8 @@ class Scheduler:
 
     async def run(self) -> None:
         """Claim until the executor drains. Raises Rescued."""
+        # The listener keeps this up to date; nothing of a paused type may start before it has begun to.
+        self.set_paused(await self.session.attempt(lambda: queue.paused_event_types(self.session.records)))
         while not self.executor.draining:
             wanted = min(BATCH, self.executor.wanted())
             if wanted == 0:
