@@ -85,14 +85,26 @@ async def promote(connection: Connection, refused: set[int] | None = None) -> fl
 
     `refused` are jobs to pass over, and grows by those that Postgres refuses to queue.
     """
-    promoted, batch = await promote_past(connection, set() if refused is None else refused)
-    if promoted:
-        await queue.wake(connection)
-    if promoted == batch:
-        return 0.0
-    due = await queue.next_due_seconds(connection)
+    due = await due_seconds(connection)
+    if due is not None and due <= 0:
+        promoted, batch = await promote_past(connection, set() if refused is None else refused)
+        if promoted:
+            await queue.wake(connection)
+        if promoted == batch:
+            return 0.0
+        due = await queue.next_due_seconds(connection)
     # What is due and was passed over is locked by somebody, or refused.
     return PROMOTE_SECONDS if due is None or due <= 0 else min(PROMOTE_SECONDS, max(0.005, due))
+
+
+async def due_seconds(connection: Connection) -> float | None:
+    """In how many seconds the next scheduled job is due, as far as one can see. The one look of an idle node."""
+    try:
+        return await queue.next_due_seconds(connection)
+    except psycopg.Error as error:
+        if connection.closed or not (error.sqlstate or "").startswith(DAMAGE):
+            raise
+        return 0.0  # who promotes passes over it
 
 
 async def promote_past(connection: Connection, refused: set[int]) -> tuple[int, int]:
