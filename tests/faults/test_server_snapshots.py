@@ -37,7 +37,7 @@ class Line:
         self.time += LAG_SECONDS
         looked = self.cursor.next(self.time)
         claim = await queue.claim(self.connection, self.worker_id, batch, looked, EVERYTHING)
-        self.cursor.took(looked, claim, batch, self.time, self.time + 0.001)
+        self.cursor.took(looked, claim, self.time, self.time + 0.001)
         held = [(job.id, job.attempt) for job in claim.jobs]
         self.taken += [job.id for job in claim.jobs]
         assert await queue.complete(self.connection, self.worker_id, held, kept=False) == len(held)

@@ -20,6 +20,21 @@ async def test_a_claim_takes_the_best_first_and_the_earliest_of_equals(connectio
     assert await take(connection, worker_id) == []
 
 
+async def test_a_claim_takes_no_more_than_so_many_bytes_and_says_so(connection: Connection) -> None:
+    large = '"' + 10_000 * "x" + '"'
+    ids = await queue.enqueue(connection, [event(event_data=text) for text in ("1", large, "2", large, "3")])
+    worker_id = await worker(connection)
+
+    async def claim(bytes_max: int, batch: int = 10) -> tuple[list[int], bool]:
+        taken = await queue.claim(connection, worker_id, batch, BEGINNING, EVERYTHING, bytes_max)
+        return [job.id for job in taken.jobs], taken.more
+
+    assert await claim(1) == (ids[:1], True)
+    assert await claim(10_003) == (ids[1:3], True)
+    assert await claim(1) == (ids[3:4], True), "one job, however long it is"
+    assert await claim(1_000_000) == (ids[4:], False)
+
+
 async def test_what_is_taken_runs_under_its_worker(connection: Connection) -> None:
     (job_id,) = await add(connection)
     (position,) = await one(connection, "position", job_id)

@@ -44,6 +44,7 @@ VALUES: dict[str, Any] = {
     "worker_ids": [1, 2],
     "node_id": 1,
     "batch": BATCH,
+    "bytes_max": 8 * 2**20,
     "ids": list(range(1, BATCH + 1)),
     "attempts": [1] * BATCH,
     "delays_seconds": [1.0] * BATCH,

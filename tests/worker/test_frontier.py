@@ -24,10 +24,10 @@ class Claimer:
         self.connection, self.worker_id = connection, worker_id
         self.cursor, self.served = Cursor(), EVERYTHING._replace(max_retries=10_000)
 
-    async def claim(self, batch: int, time: float) -> Claim:
+    async def claim(self, batch: int, time: float, bytes_max: int = LAST) -> Claim:
         looked = self.cursor.next(time)
-        claim = await queue.claim(self.connection, self.worker_id, batch, looked, self.served)
-        self.cursor.took(looked, claim, batch, time, time + 0.002)
+        claim = await queue.claim(self.connection, self.worker_id, batch, looked, self.served, bytes_max)
+        self.cursor.took(looked, claim, time, time + 0.002)
         order = list(zip((job.priority for job in claim.jobs), claim.positions, strict=True))
         assert order == sorted(order)
         return claim
@@ -55,11 +55,13 @@ async def test_one_worker_takes_exactly_the_best_that_there_are(claimer: Claimer
             ids = await queue.enqueue(claimer.connection, sent)
             waiting += zip((each.priority for each in sent), ids, strict=True)  # ids grow as positions do
         else:
-            batch = chance.randint(1, 10)
-            claim = await claimer.claim(batch, time)
+            batch, few = chance.randint(1, 10), chance.choice([2, 10])  # events of two bytes each
+            claim = await claimer.claim(batch, time, bytes_max=2 * few)
             waiting.sort()
-            assert [(job.priority, job.id) for job in claim.jobs] == waiting[:batch]
-            del waiting[:batch]
+            count = min(batch, few)
+            assert [(job.priority, job.id) for job in claim.jobs] == waiting[:count]
+            assert claim.more == (len(waiting) > count or count == batch <= len(waiting))
+            del waiting[:count]
 
 
 class Chaos:
@@ -157,47 +159,47 @@ async def test_what_committed_late_is_found_by_the_next_plain_claim(claimer: Cla
     assert [job.id for job in (await claimer.claim(10, due)).jobs] == [late]
 
 
-def taken(count: int, priority: int = 0, last_position: int = 100) -> Claim:
+def taken(count: int, priority: int = 0, last_position: int = 100, *, more: bool = True) -> Claim:
     job = Job(1, 1, 1, 1, priority, "", 0, 0, "", None)  # type: ignore[arg-type]
-    return Claim(True, last_position, [job] * count, list(range(1, count + 1)))
+    return Claim(True, last_position, [job] * count, list(range(1, count + 1)), more)
 
 
 def test_the_first_claim_and_each_after_a_while_looks_everywhere() -> None:
     cursor = Cursor()
     assert cursor.next(5.0) == BEGINNING
-    cursor.took(BEGINNING, taken(3), 3, 5.0, 5.01)
+    cursor.took(BEGINNING, taken(3), 5.0, 5.01)
     assert cursor.next(5.01 + PLAIN_SHARE * 0.01 - 0.001) != BEGINNING
     assert cursor.next(5.01 + PLAIN_SHARE * 0.01 + 0.001) == BEGINNING
-    cursor.took(BEGINNING, taken(3), 3, 6.0, 8.0)
+    cursor.took(BEGINNING, taken(3), 6.0, 8.0)
     assert cursor.next(8.0 + PLAIN_SECONDS_MAX + 0.001) == BEGINNING
 
 
 def test_asked_to_look_everywhere_it_does_so_once() -> None:
     cursor = Cursor()
-    cursor.took(BEGINNING, taken(3), 3, 5.0, 5.01)
+    cursor.took(BEGINNING, taken(3), 5.0, 5.01)
     cursor.look_everywhere()
     assert cursor.next(5.01) == BEGINNING
-    cursor.took(BEGINNING, taken(3), 3, 5.01, 5.02)
+    cursor.took(BEGINNING, taken(3), 5.01, 5.02)
     assert cursor.next(5.03) != BEGINNING
 
 
 def test_the_frontier_is_the_last_row_taken_or_the_end() -> None:
     cursor = Cursor()
-    cursor.took(BEGINNING, taken(3, priority=7), 3, 0.0, 0.001)
+    cursor.took(BEGINNING, taken(3, priority=7), 0.0, 0.001)
     assert cursor.frontier == Frontier(7, 3, -1)
-    cursor.took(cursor.frontier, taken(2, priority=7), 3, 0.01, 0.011)
+    cursor.took(cursor.frontier, taken(2, priority=7, more=False), 0.01, 0.011)
     assert cursor.frontier == Frontier(LAST, LAST, -1)
 
 
 def test_the_horizon_lags_and_stays_while_better_rows_fill_the_claims() -> None:
     cursor = Cursor()
-    cursor.took(BEGINNING, taken(3, 0, last_position=50), 3, 1.0, 1.001)
-    cursor.took(cursor.frontier, taken(3, 0, last_position=60), 3, 1.001 + LAG_SECONDS / 2, 1.06)
+    cursor.took(BEGINNING, taken(3, 0, last_position=50), 1.0, 1.001)
+    cursor.took(cursor.frontier, taken(3, 0, last_position=60), 1.001 + LAG_SECONDS / 2, 1.06)
     assert cursor.frontier.horizon == -1
-    cursor.took(cursor.frontier, taken(3, 0, last_position=70), 3, 1.002 + LAG_SECONDS, 1.11)
+    cursor.took(cursor.frontier, taken(3, 0, last_position=70), 1.002 + LAG_SECONDS, 1.11)
     assert cursor.frontier.horizon == 50
     before = cursor.frontier
-    cursor.took(before, taken(3, -1, last_position=80), 3, 9.0, 9.001)
+    cursor.took(before, taken(3, -1, last_position=80), 9.0, 9.001)
     assert cursor.frontier == before
-    cursor.took(before, taken(3, 0, last_position=90), 3, 10.0, 10.001)
+    cursor.took(before, taken(3, 0, last_position=90), 10.0, 10.001)
     assert cursor.frontier.horizon == 80

@@ -8,8 +8,10 @@ import pytest
 
 from v7_task_processor import queue
 from v7_task_processor.child import Assignment
+from v7_task_processor.handlers import Registry
 from v7_task_processor.queue import Connection
 from v7_task_processor.settings import Settings
+from v7_task_processor.worker.executor import Executor
 from v7_task_processor.worker.recorder import BATCH, Recorder
 from v7_task_processor.worker.scheduler import Scheduler
 from v7_task_processor.worker.session import Session
@@ -39,7 +41,8 @@ async def test_after_an_answer_that_never_came_it_asks_for_less_and_slowly_for_m
     await session.open()
     section = NodeMap.create(tmp_path / "node.map", 1, 10).section(0)
     recorder = Recorder(settings, session, section)
-    scheduler = Scheduler(session, None, recorder, EVERYTHING, lone=False)  # type: ignore[arg-type]
+    executor = Executor(settings, Registry(), section, recorder.add)
+    scheduler = Scheduler(session, executor, recorder, EVERYTHING, lone=False)
     monkeypatch.setattr(queue, "claim", lossy)
     try:
         for _ in range(4):

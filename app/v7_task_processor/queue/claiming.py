@@ -33,36 +33,48 @@ class Served(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """What a claim took, in order. `positions` are those of `jobs`; `last_position` is the sequence's."""
+    """What a claim took, in order. `positions` are those of `jobs`; `last_position` is the sequence's. `more`: it took
+    as much as it might, so there may be more."""
 
     registered: bool
     last_position: int
     jobs: list[Job]
     positions: list[int]
+    more: bool
 
 
 _claim = Statement("claim", PROMPT_SECONDS_MAX)
 _claim_suspect = Statement("claim_suspect", PROMPT_SECONDS_MAX)
 
 
-async def claim(connection: Connection, worker_id: int, batch: int, frontier: Frontier, served: Served) -> Claim:
-    """Take up to `batch` jobs, the best first. A worker that is not registered (any more) takes none."""
-    return claimed(
-        await _claim(
-            connection,
-            worker_id=worker_id,
-            batch=batch,
-            frontier_priority=frontier.priority,
-            frontier_position=frontier.position,
-            horizon=frontier.horizon,
-            **_served(served),
-        )
+async def claim(
+    connection: Connection,
+    worker_id: int,
+    batch: int,
+    frontier: Frontier,
+    served: Served,
+    bytes_max: int = LAST,
+) -> Claim:
+    """Take up to `batch` jobs, the best first, and none more once their `event_data` is `bytes_max` long.
+
+    A worker that is not registered (any more) takes none.
+    """
+    rows = await _claim(
+        connection,
+        worker_id=worker_id,
+        batch=batch,
+        bytes_max=bytes_max,
+        frontier_priority=frontier.priority,
+        frontier_position=frontier.position,
+        horizon=frontier.horizon,
+        **_served(served),
     )
+    return claimed(rows, batch)
 
 
 async def claim_suspect(connection: Connection, worker_id: int, served: Served) -> Claim:
     """Take one suspect, for a worker that runs nothing beside it."""
-    return claimed(await _claim_suspect(connection, worker_id=worker_id, **_served(served)))
+    return claimed(await _claim_suspect(connection, worker_id=worker_id, **_served(served)), 1)
 
 
 def _served(served: Served) -> dict[str, object]:
@@ -76,6 +88,7 @@ def _served(served: Served) -> dict[str, object]:
     }
 
 
-def claimed(rows: list[tuple[Any, ...]]) -> Claim:
+def claimed(rows: list[tuple[Any, ...]], batch: int) -> Claim:
     head, *taken = rows
-    return Claim(head[1] == 1, head[10], [Job(*row[:10]) for row in taken], [row[10] for row in taken])
+    more = len(taken) == batch or len(taken) < head[6]
+    return Claim(head[1] == 1, head[10], [Job(*row[:10]) for row in taken], [row[10] for row in taken], more)

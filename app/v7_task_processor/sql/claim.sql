@@ -2,42 +2,46 @@
 -- Called by: the claimer of each worker, on a connection of its own that commits asynchronously.
 -- Locks: the rows it takes (SKIP LOCKED passes over those of other workers). Serves: jobs_queue.
 -- Always answers one row with id 0 first: attempt there is 1 while the worker is registered, and position is
--- where the sequence stands.
+-- where the sequence stands, and retry_count how many there were: it takes fewer where bytes_max ends it.
 --
 -- Its shape: a claim that starts at the head of the index visits every dead entry there, again and again, while
 -- any old snapshot is open. So it takes first what is better than the frontier (the last row taken) and was
 -- queued since the horizon (where the sequence stood a moment ago), then goes on from the frontier. What commits
 -- late is found by the plain claims between (frontier and horizon at minus infinity): correctness never depends
 -- on the two. A limit in a CTE by ctid, because the rows were just locked: no second look-up by primary key.
+-- octet_length reads no more of a large value than its header says.
 with fresh as materialized (
-    select ctid from v7.jobs
+    select ctid, octet_length(event_data::text) as bytes from v7.jobs
     where status = 'queued' and not suspect
       and (:serves_all::boolean or event_type_id = any(:open_types::bigint[]))
       and event_type_id <> all(:closed_types::bigint[])
       and priority < :frontier_priority::bigint and position > :horizon::bigint
     order by priority, position limit :batch::integer for no key update skip locked),
 rest as materialized (
-    select ctid from v7.jobs
+    select ctid, octet_length(event_data::text) as bytes from v7.jobs
     where status = 'queued' and not suspect
       and (:serves_all::boolean or event_type_id = any(:open_types::bigint[]))
       and event_type_id <> all(:closed_types::bigint[])
       and (priority, position) > (:frontier_priority::bigint, least(:frontier_position::bigint, :horizon::bigint))
     order by priority, position
     limit greatest(0, :batch::integer - (select count(*) from fresh)) for no key update skip locked),
+best as (
+    select ctid, sum(bytes) over (rows unbounded preceding) - bytes as bytes_before
+    from (select ctid, bytes from fresh union all select ctid, bytes from rest) as found),
 claimed as (
     update v7.jobs set status = 'running', attempt = attempt + 1, worker_id = :worker_id::bigint,
         claimed_at = now(), max_retries = coalesce(max_retries, (
             select own.max_retries from unnest(:limited_types::bigint[], :type_limits::integer[])
                 as own(event_type_id, max_retries) where own.event_type_id = jobs.event_type_id),
             :max_retries::integer)
-    where ctid = any(array(select ctid from fresh union all select ctid from rest))
+    where ctid = any(array(select ctid from best where bytes_before < :bytes_max::bigint))
       and exists (select from v7.workers where id = :worker_id::bigint)
     returning id, attempt, event_type_id, user_id, priority, event_data::text, retry_count, max_retries,
         correlation_id, created_at, position)
 select * from (
     select 0::bigint as id, (select count(*)::integer from v7.workers where id = :worker_id::bigint) as attempt,
         0::bigint as event_type_id, 0::bigint as user_id, 0::bigint as priority, '' as event_data,
-        0 as retry_count, 0 as max_retries, '' as correlation_id, now() as created_at,
+        ((select count(*) from fresh) + (select count(*) from rest))::integer as retry_count, 0 as max_retries, '' as correlation_id, now() as created_at,
         (select last_value from v7.position) as position
     union all
     select * from claimed) as answer

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from ..handlers import Handler, Registry, describe
 from ..job import Discard, Job, Snooze
 from ..observability.logs import current_job
@@ -26,6 +28,9 @@ NO_THREAD = "can't start new thread"
 """How Python says that the system has no thread to give."""
 PREFETCH_SECONDS = 0.05
 PREFETCH_MAX = 1000
+BYTES_MAX = 8 * 2**20
+"""Of event_data that is claimed and has not started; one job may be longer."""
+LARGE_BYTES = 4096
 DISPATCH_SECONDS_MAX = 0.05
 """Handlers that never wait keep the event loop from turning; for so long at a time."""
 SNOOZE_SECONDS_MAX = 100 * 365 * 86400
@@ -72,6 +77,7 @@ class Executor:
         self.settings, self.registry, self.section, self.on_end = settings, registry, section, on_end
         self.concurrency = settings.concurrency
         self.buffer: deque[Buffered] = deque()
+        self.buffered_bytes = 0
         self.running: set[Attempt] = set()
         self.threads: Threads[Attempt] = Threads(self.concurrency, self.thread_ended)
         self.room = asyncio.Event()
@@ -90,6 +96,8 @@ class Executor:
             return 0
         free = max(0, self.concurrency - len(self.running))
         prefetch = min(PREFETCH_MAX, int(self.pace.rate * PREFETCH_SECONDS))
+        if self.buffered_bytes >= BYTES_MAX and free <= len(self.buffer):
+            return 0
         wanted = free + prefetch - len(self.buffer)
         # While the buffer still feeds the handlers, wait until a claim is worth its round trip.
         return wanted if wanted > 0 and (free > len(self.buffer) or wanted >= prefetch // 2) else 0
@@ -100,6 +108,7 @@ class Executor:
         if jobs:
             self.pace.fed(time)
         self.buffer.extend(Buffered(job, worker_id, time) for job in jobs)
+        self.buffered_bytes += sum(len(job.event_json) for job in jobs)
         if self.returning or self.given_up():  # the answer may have waited for longer than others do
             self.give_back()
         self.dispatch()
@@ -131,6 +140,7 @@ class Executor:
         self.room.set()
 
     def start(self, item: Buffered) -> None:
+        self.buffered_bytes -= len(item.job.event_json)
         handler = self.registry.find(item.job.event_type_id)
         if handler is None or self.draining:
             self.returning += 1
@@ -191,7 +201,7 @@ class Executor:
         self.running.discard(attempt)
         if not self.running:
             self.quiet.set()
-        self.on_end(Ended(attempt.job, attempt.worker_id, attempt.slot, outcome))
+        self.on_end(Ended(lightened(attempt.job), attempt.worker_id, attempt.slot, outcome))
         self.dispatch()
 
     def watch(self) -> None:
@@ -218,6 +228,7 @@ class Executor:
         while self.buffer:
             item = self.buffer.popleft()
             self.on_end(Ended(item.job, item.worker_id, None, Release()))
+        self.buffered_bytes = 0
 
     def returned(self, count: int) -> None:
         """So many of them are back in the queue."""
@@ -243,6 +254,11 @@ class Executor:
         """((job, attempt), worker id) of all that is claimed here and has not ended."""
         buffered = {((item.job.id, item.job.attempt), item.worker_id) for item in self.buffer}
         return buffered | {((each.job.id, each.job.attempt), each.worker_id) for each in self.running}
+
+
+def lightened(job: Job) -> Job:
+    """Without what nobody needs any more: a thousand words may wait, and a large event is a thousand times a job."""
+    return job if len(job.event_json) < LARGE_BYTES else replace(job, event_json="", _decoded=None)
 
 
 def outcome_of(answer: object) -> Outcome | None:

@@ -34,19 +34,21 @@ class Cursor:
         """Let the next claim be a plain one: something was put back, or types were opened."""
         self.plain_at = 0.0
 
-    def took(self, looked: Frontier, claim: Claim, batch: int, began: float, ended: float) -> None:
-        """Go on from what a claim of up to `batch`, which looked from `looked`, took."""
+    def took(self, looked: Frontier, claim: Claim, began: float, ended: float) -> None:
+        """Go on from what a claim, which looked from `looked`, took."""
         if looked == BEGINNING:
             duration = ended - began
             self.plain_at = ended + min(PLAIN_SHARE * duration, PLAIN_SECONDS_MAX)
         better = sum(job.priority < looked.priority for job in claim.jobs)
         priority, position = looked.priority, looked.position
-        if len(claim.jobs) < batch:
+        if not claim.more:
             priority, position = LAST, LAST
         elif better < len(claim.jobs):
             priority, position = claim.jobs[-1].priority, claim.positions[-1]
         # Where better rows filled the whole claim there may be more of them behind the same horizon.
-        horizon = looked.horizon if better == batch else max(looked.horizon, self.lagging(began))
+        horizon = (
+            looked.horizon if claim.more and better == len(claim.jobs) else max(looked.horizon, self.lagging(began))
+        )
         self.frontier = Frontier(priority, position, horizon)
         self.sequence.append((ended, claim.last_position))
 

@@ -5,7 +5,7 @@ import asyncio
 from .. import queue
 from ..observability import logs
 from ..queue import Claim, Served
-from .executor import Executor
+from .executor import BYTES_MAX, Executor
 from .frontier import Cursor
 from .recorder import BATCH, Recorder
 from .session import Rescued, Session
@@ -47,7 +47,7 @@ class Scheduler:
                 raise Rescued
             self.met.update(job.event_type_id for job in claim.jobs)
             self.executor.add(claim.jobs, worker_id)
-            if len(claim.jobs) < wanted:
+            if not claim.more:
                 self.empty_claims += not claim.jobs
                 await self.wait(self.wake)
 
@@ -72,8 +72,9 @@ class Scheduler:
         self.batch_max = max(1, batch // 2)
         began = now()
         looked = self.cursor.next(began)
-        claim = await queue.claim(self.session.claims, worker_id, batch, looked, self.served)
-        self.cursor.took(looked, claim, batch, began, now())
+        bytes_max = max(1, BYTES_MAX - self.executor.buffered_bytes)
+        claim = await queue.claim(self.session.claims, worker_id, batch, looked, self.served, bytes_max)
+        self.cursor.took(looked, claim, began, now())
         self.batch_max = min(BATCH, limit + max(1, limit // 4))
         return claim, worker_id
 
