@@ -104,6 +104,7 @@ def test_sessions_made_while_writing_was_forbidden_do_not_keep_to_it(
                 " where datname = 'v7' and pid <> pg_backend_pid()"
             )
             wait_until(lambda: len(one.noted("end")) == 16, "what ran has ended, and cannot be written")
+            wait_until(lambda: get(address, "/readyz") == 503, "it says that it takes none")
             forbidden_at = time.monotonic()
             while time.monotonic() < forbidden_at + OUTAGE_SECONDS:
                 assert post(address, EVENT)[0] == 500

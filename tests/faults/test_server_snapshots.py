@@ -11,6 +11,7 @@ import pytest
 
 from v7_task_processor import database, queue
 from v7_task_processor.queue import BEGINNING, Connection, Frontier, Statement
+from v7_task_processor.worker.executor import BYTES_MAX
 from v7_task_processor.worker.frontier import LAG_SECONDS, Cursor
 from v7_task_processor.worker.session import CLAIMS
 
@@ -50,6 +51,7 @@ class Line:
         values = {
             "worker_id": self.worker_id,
             "batch": 10,
+            "bytes_max": BYTES_MAX,
             "frontier_priority": at.priority,
             "frontier_position": at.position,
             "horizon": at.horizon,

@@ -41,7 +41,8 @@ claimed as (
 select * from (
     select 0::bigint as id, (select count(*)::integer from v7.workers where id = :worker_id::bigint) as attempt,
         0::bigint as event_type_id, 0::bigint as user_id, 0::bigint as priority, '' as event_data,
-        ((select count(*) from fresh) + (select count(*) from rest))::integer as retry_count, 0 as max_retries, '' as correlation_id, now() as created_at,
+        ((select count(*) from fresh) + (select count(*) from rest))::integer as retry_count,
+        0 as max_retries, '' as correlation_id, now() as created_at,
         (select last_value from v7.position) as position
     union all
     select * from claimed) as answer
