@@ -5,11 +5,11 @@ BIN := .venv/bin
 COMPILE := uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test faults mutants soak check fmt bench lock clean
+.PHONY: help run test faults mutants soak check fmt bench bench-peers lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 run: .venv/run ## serve on port 4000, on an embedded Postgres kept in .v7/
 	@exec $(BIN)/v7 run
@@ -40,6 +40,17 @@ fmt: .venv/dev ## format the code
 bench: .venv/dev ## measure drain, ingest and latency against the plain SQL limit
 	@$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
 
+bench-peers: .bench/installed ## measure it beside graphile-worker, pg-boss, pgqueuer and procrastinate (needs npm)
+	@$(BIN)/python benchmarks/run.py --what peers $(BENCH_ARGS)
+
+.bench/installed: benchmarks/peers/requirements.txt benchmarks/peers/package.json | .venv/dev
+	@echo "Installing the peers in .bench (once) ..."
+	@$(BIN)/python -m venv .bench
+	@.bench/bin/pip install --quiet -r benchmarks/peers/requirements.txt
+	@cp benchmarks/peers/package.json .bench/
+	@npm install --prefix .bench --no-package-lock --loglevel=error
+	@touch $@
+
 lock: ## renew requirements/*.txt from pyproject.toml (needs uv on the PATH)
 	@$(COMPILE) pyproject.toml --output-file requirements/run.txt
 	@$(COMPILE) requirements/build.in --output-file requirements/build.txt
@@ -47,7 +58,7 @@ lock: ## renew requirements/*.txt from pyproject.toml (needs uv on the PATH)
 	  --output-file requirements/dev.txt
 
 clean: ## remove the virtual environment and caches (never .v7/, where the events are)
-	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf .venv .bench .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 .venv/bin/python:
 	@if [ -z "$(PYTHON)" ]; then echo "v7 needs Python 3.11 or newer: install it, or name one with make PYTHON=/path/to/python3" >&2; exit 1; fi

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import client
-import product
 from database import Database
+from node import running
 
 from v7_task_processor import database as schema
 
@@ -48,7 +48,7 @@ def events(database: Database, seconds: float) -> dict[str, float]:
     """Durable events a second, by number of connections; and their latencies."""
     schema.migrate(database.url)
     port = free_port()
-    with tempfile.TemporaryDirectory() as name, product.running("api", database, Path(name), PORT=port):
+    with tempfile.TemporaryDirectory() as name, running("api", database, Path(name), PORT=port):
         return rates(port, seconds)
 
 

@@ -1,21 +1,26 @@
-"""The product as its users run it: `v7 migrate`, `v7.enqueue`, `v7 worker` with a handlers file, `v7 api`."""
+"""The product's events: queued, drained by `v7 worker`, timed one by one, sent through `v7.enqueue`."""
 
-import contextlib
-import os
-import signal
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
+from typing import LiteralString
 
-import psycopg
+import sender
+from contest import Measure
 from database import Database
-from raw import percentiles
+from node import wait_for_workers, working
+from sender import GAP_SECONDS, SENT, percentiles
 
 from v7_task_processor import database as schema
 
+ENQUEUE: LiteralString = "select v7.enqueue(1, 1, 5, '{}')"
+UNTOLD: LiteralString = (
+    "insert into v7.jobs (event_type_id, user_id, priority, event_data, queued_at) "
+    "values (1, 1, 5, '{}', now()) returning id"
+)
+"""An event of which no NOTIFY tells, as behind a pooler that does not pass them on: polling finds it."""
+IDLE_SECONDS = 1.0
 HANDLERS = """
 from v7_task_processor import handler
 
@@ -35,81 +40,106 @@ async def traced(job):
 """
 
 
-@contextlib.contextmanager
-def running(command: str, database: Database, folder: Path, **settings: object) -> Iterator[subprocess.Popen[bytes]]:
-    """`v7 COMMAND` on the database, ended by SIGTERM."""
-    outside = {name: value for name, value in os.environ.items() if not name.startswith("V7_")}
-    given = {"DATABASE_URL": database.url, "V7_DATA_DIR": folder, "LOG_LEVEL": "warning", **settings}
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "v7_task_processor.cli", command],
-        env=outside | {name: str(value) for name, value in given.items()},
-        cwd=folder,
-        stderr=subprocess.PIPE,
+def fill(database: Database, jobs: int, priorities: int = 1, types: int = 1) -> None:
+    """So many queued jobs, as enqueued one after the other, their priorities and types in turn."""
+    schema.migrate(database.url)
+    queue(database, jobs, priorities, types)
+
+
+def queue(database: Database, jobs: int, priorities: int = 1, types: int = 1) -> None:
+    database.connection.execute(
+        "insert into v7.jobs (event_type_id, user_id, priority, event_data, queued_at) "
+        "select 1 + i %% %s, 1, 5 + i %% %s, json_build_object('i', i), now() from generate_series(1, %s) i",
+        [types, priorities, jobs],
     )
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=40)
 
 
 def drain(
     database: Database, jobs: int, processes: int, retention_days: int = 7, kind: str = "async def"
 ) -> dict[str, float]:
     """Jobs a second, from the first claim to the last completion, by the database's own record of them."""
-    schema.migrate(database.url)
-    database.connection.execute(
-        "insert into v7.jobs (event_type_id, user_id, priority, event_data, queued_at) "
-        "select 1, 1, 5, json_build_object('i', i), now() from generate_series(1, %s) i",
-        [jobs],
-    )
+    fill(database, jobs)
     database.settle()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "handlers.py").write_text(HANDLERS.format(kind=kind))
-        settings = {
-            "V7_HANDLERS": "handlers.py",
-            "V7_WORKER_PROCESSES": processes,
-            "V7_RETENTION_DAYS": retention_days,
-        }
-        with running("worker", database, folder, **settings):
-            return {"jobs/s": jobs / drained(database.connection)}
+    settings = {"V7_WORKER_PROCESSES": processes, "V7_RETENTION_DAYS": retention_days}
+    marks = ids_at(database, [jobs])
+    with working(database, HANDLERS.format(kind=kind), **settings):
+        return {"jobs/s": jobs / passed(database, marks)[-1]}
 
 
-def drained(connection: psycopg.Connection) -> float:
-    """Seconds from the first claim to the end of all, looked at from outside, seldom enough not to disturb."""
-    while not value(connection, "select exists (select from v7.workers where node_id is not null)"):
-        time.sleep(0.002)
-    while value(connection, "select not exists (select from v7.jobs where attempt > 0) and count(*) > 0 from v7.jobs"):
+def drained(database: Database, places: Sequence[int], *, whole: bool = True) -> list[float]:
+    """Seconds in which one worker process with default settings comes so far (see `passed`) in what is queued."""
+    marks = ids_at(database, places)
+    with working(database, HANDLERS.format(kind="async def"), V7_WORKER_PROCESSES=1):
+        return passed(database, marks, whole=whole)
+
+
+def ids_at(database: Database, places: Sequence[int]) -> list[int]:
+    """The jobs that are claimed first, and at these places (from 1) in order. Paused types do not count."""
+    return [
+        database.value(
+            "select id from v7.jobs where status = 'queued' and event_type_id not in "
+            "(select event_type_id from v7.event_types where paused_at is not null) "
+            "order by priority, position offset %s limit 1",
+            place - 1,
+        )
+        for place in (1, *places)
+    ]
+
+
+def passed(database: Database, marks: Sequence[int], *, whole: bool = True) -> list[float]:
+    """Seconds from the claim of the first mark to the end of each further one; `whole`: the last one, and all else.
+
+    Looked at from outside, by primary key: a look at the whole table would take time from those that are measured.
+    """
+    first, *later = marks
+    while database.value("select exists (select from v7.jobs where id = %s and attempt = 0)", first):
         time.sleep(0.002)
     began = time.perf_counter()
-    while value(connection, "select exists (select from v7.jobs)"):
-        time.sleep(0.01)
-    return time.perf_counter() - began
+    seconds = []
+    for mark in later:
+        while database.value("select exists (select from v7.jobs where id = %s)", mark):
+            time.sleep(0.005)
+        seconds.append(time.perf_counter() - began)
+    while whole and database.value("select exists (select from v7.jobs where status = 'running')"):
+        time.sleep(0.002)
+        seconds[-1] = time.perf_counter() - began
+    return seconds
 
 
-def value(connection: psycopg.Connection, query: str) -> object:
-    row = connection.execute(query).fetchone()  # type: ignore[arg-type]
-    return row and row[0]
-
-
-def latency(database: Database) -> dict[str, float]:
-    """Milliseconds from the commit of a `v7.enqueue` to the start of its handler, in an idle system."""
+def latency(database: Database, insert: LiteralString = ENQUEUE) -> dict[str, float]:
+    """Milliseconds from the commit of an event to the start of its handler, in an idle system."""
     schema.migrate(database.url)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        log = folder / "starts.log"
-        (folder / "handlers.py").write_text(TRACED.format(log=str(log)))
-        with running("worker", database, folder, V7_HANDLERS="handlers.py", V7_WORKER_PROCESSES=1):
-            while not value(database.connection, "select exists (select from v7.workers where node_id is not null)"):
-                time.sleep(0.01)
-            time.sleep(1)  # an idle system is what is measured
+        log = Path(name) / "starts.log"
+        with working(database, TRACED.format(log=str(log)), V7_WORKER_PROCESSES=1):
+            wait_for_workers(database)
+            time.sleep(IDLE_SECONDS)  # an idle system is what is measured
             sent = {}
-            for _ in range(200):
-                job_id = value(database.connection, "select v7.enqueue(1, 1, 5, '{}')")
+            for _ in range(SENT):
+                job_id = database.value(insert)
                 sent[job_id] = time.time()
-                time.sleep(0.02)
-            while value(database.connection, "select exists (select from v7.jobs)"):
+                time.sleep(GAP_SECONDS)
+            while database.value("select exists (select from v7.jobs)"):
                 time.sleep(0.01)
         started = dict(line.split() for line in log.read_text().splitlines())
     return percentiles([float(started[str(job_id)]) - at for job_id, at in sent.items()])
+
+
+def enqueues(database: Database, scale: float = 1.0) -> dict[str, float]:
+    """Events a second through `v7.enqueue`: from 16 callers at once, each in a transaction of its own, and in bulk."""
+    return sender.rates(
+        database,
+        "select v7.enqueue(1, 1, 5, $1::json)",
+        "select count(v7.enqueue(1, 1, 5, data::json)) from unnest($1::text[]) data",
+        scale,
+    )
+
+
+def migrated(measure: Measure) -> Measure:
+    """The measure, on a database that has the product's schema."""
+
+    def measured(database: Database) -> dict[str, float]:
+        schema.migrate(database.url)
+        return measure(database)
+
+    return measured
