@@ -108,7 +108,7 @@ class Executor:
         if jobs:
             self.pace.fed(time)
         self.buffer.extend(Buffered(job, worker_id, time) for job in jobs)
-        self.buffered_bytes += sum(len(job.event_json) for job in jobs)
+        self.buffered_bytes += sum([len(job.event_json) for job in jobs])
         if self.returning or self.given_up():  # the answer may have waited for longer than others do
             self.give_back()
         self.dispatch()
@@ -123,7 +123,7 @@ class Executor:
             return
         self.dispatching = True
         try:
-            began = now()
+            began, missed_seconds = now(), self.section.node.missed_seconds
             while self.buffer and len(self.running) < self.concurrency and self.section.free:
                 time = now()
                 if time - began > DISPATCH_SECONDS_MAX:
@@ -132,21 +132,22 @@ class Executor:
                 if time - self.buffer[0].claimed_at > STALE_SECONDS:
                     self.give_back()
                     break
-                self.start(self.buffer.popleft())
+                self.start(self.buffer.popleft(), time - missed_seconds)
         finally:
             self.dispatching = False
         if not self.buffer and len(self.running) < self.concurrency:
             self.pace.starve(now())
         self.room.set()
 
-    def start(self, item: Buffered) -> None:
+    def start(self, item: Buffered, awake: float) -> None:
+        """`awake` is the time on the clock of `NodeMap.awake()`."""
         self.buffered_bytes -= len(item.job.event_json)
         handler = self.registry.find(item.job.event_type_id)
         if handler is None or self.draining:
             self.returning += 1
             self.on_end(Ended(item.job, item.worker_id, None, Release()))
             return
-        deadline = self.section.node.awake() + (handler.timeout_seconds or self.settings.timeout_seconds)
+        deadline = awake + (handler.timeout_seconds or self.settings.timeout_seconds)
         slot = self.section.start(item.job.id, item.job.attempt, deadline)
         attempt = Attempt(item.job, item.worker_id, handler, deadline, slot)
         self.running.add(attempt)

@@ -137,7 +137,11 @@ class NodeMap:
 
     def awake(self) -> float:
         """Seconds, on a clock that stands while the node does: time limits are kept on it."""
-        return now() - self.view[5] / 1e9
+        return now() - self.missed_seconds
+
+    @property
+    def missed_seconds(self) -> float:
+        return self.view[5] / 1e9
 
     def looked_lately(self) -> bool:
         """Whether `awake` can be trusted: not when the node has only just woken up."""
