@@ -28,6 +28,8 @@ class Job(msgspec.Struct, kw_only=False, weakref=True):
     """At this many failures the job is dead."""
     correlation_id: str
     created_at: dt.datetime
+    _position: int = 0
+    """Where it stands among those of its priority, for whoever gives it back."""
     _decoded: Any = msgspec.UNSET
 
     @property

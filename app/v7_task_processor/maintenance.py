@@ -138,7 +138,7 @@ async def release_orphans(connection: Connection, refused: set[int] | None = Non
         queue.left_running(left)
         refused.update(job_id for (job_id, _), _ in left)
     if released:
-        await queue.wake(connection)
+        await queue.wake(connection, back=True)
     return released
 
 

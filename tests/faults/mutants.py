@@ -112,10 +112,11 @@ MUTANTS = [
             ),
             # Else it looks everywhere every 20 ms where the queue is short, and nothing comes of it.
             Change("worker/frontier.py", "PLAIN_SHARE = 20\n", "PLAIN_SHARE = 100_000\n"),
+            Change("worker/frontier.py", "= 30.0\n", f"= {scenarios.MUTANT_PLAIN_SECONDS}\n"),
             Change(
                 "worker/frontier.py",
-                'or types were opened."""\n        self.plain_at = 0.0\n',
-                'or types were opened."""\n',
+                "        if self.everywhere:\n",
+                "        if False:\n",
             ),
         ],
         {"L12"},

@@ -6,8 +6,6 @@ import signal
 import time
 from collections.abc import Callable
 
-from v7_task_processor.worker.frontier import PLAIN_SECONDS_MAX
-
 from ..nodes import wait_until
 from .lab import Lab
 from .load import CALM
@@ -102,6 +100,10 @@ def answers_of_claims_are_lost(lab: Lab) -> None:
     place.proxy.hit = None
 
 
+MUTANT_PLAIN_SECONDS = 4.0
+"""How far apart the plain claims of that mutant are."""
+
+
 def a_crash_takes_positions_back(lab: Lab) -> None:
     """Positions that were drawn and not flushed are drawn again: later events stand before what was seen."""
     place = lab.add("a", V7_CONCURRENCY=4)
@@ -114,7 +116,7 @@ def a_crash_takes_positions_back(lab: Lab) -> None:
         lab.cluster.stop(signal.SIGQUIT)
         lab.cluster.start()
         lab.cluster.sql("select setval('v7.position', last_value - 100000) from v7.position")
-        time.sleep(PLAIN_SECONDS_MAX + 0.5)  # so that the first claim looks everywhere, and the next ones do not
+        time.sleep(MUTANT_PLAIN_SECONDS + 0.5)  # so that the first claim looks everywhere, and the next ones do not
     lab.fault("database-crashed", "database", [], begin)
     before = done(lab)
     wait_until(lambda: done(lab) > before + 40, "it works again")

@@ -1,5 +1,6 @@
 """Where claims look: the best first, nothing forgotten, whatever happens in between."""
 
+import datetime as dt
 import random
 from collections import Counter
 
@@ -28,7 +29,7 @@ class Claimer:
         looked = self.cursor.next(time)
         claim = await queue.claim(self.connection, self.worker_id, batch, looked, self.served, bytes_max)
         self.cursor.took(looked, claim, time, time + 0.002)
-        order = list(zip((job.priority for job in claim.jobs), claim.positions, strict=True))
+        order = [(job.priority, job._position) for job in claim.jobs]
         assert order == sorted(order)
         return claim
 
@@ -114,7 +115,7 @@ class Chaos:
                     assert await queue.release(connection, claimer.worker_id, [held]) == 1
                     self.put_back[job.id] += 1
                     if self.chance.random() < 0.5:  # a worker knows what it released, and not what others did
-                        claimer.cursor.look_everywhere()
+                        claimer.cursor.look_back([job])
                 case "fail":
                     assert await queue.fail(connection, claimer.worker_id, "w", [Failure(*held, 0, "E", "m")])
                     self.put_back[job.id] += 1
@@ -160,8 +161,9 @@ async def test_what_committed_late_is_found_by_the_next_plain_claim(claimer: Cla
 
 
 def taken(count: int, priority: int = 0, last_position: int = 100, *, more: bool = True) -> Claim:
-    job = Job(1, 1, 1, 1, priority, "", 0, 0, "", None)  # type: ignore[arg-type]
-    return Claim(True, last_position, [job] * count, list(range(1, count + 1)), more)
+    at = dt.datetime.now(dt.UTC)
+    jobs = [Job(1, 1, 1, 1, priority, "", 0, 0, "", at, position) for position in range(1, count + 1)]
+    return Claim(True, last_position, jobs, more)
 
 
 def test_the_first_claim_and_each_after_a_while_looks_everywhere() -> None:
@@ -181,6 +183,31 @@ def test_asked_to_look_everywhere_it_does_so_once() -> None:
     assert cursor.next(5.01) == BEGINNING
     cursor.took(BEGINNING, taken(3), 5.01, 5.02)
     assert cursor.next(5.03) != BEGINNING
+
+
+def test_it_looks_back_to_the_best_of_what_was_put_back_and_no_further() -> None:
+    cursor = Cursor()
+    cursor.took(BEGINNING, taken(9, priority=7), 5.0, 5.01)
+    put_back = taken(9, priority=7).jobs
+    cursor.look_back(put_back[4:6])
+    cursor.look_back(put_back[7:])
+    assert cursor.next(5.02) == Frontier(7, 4, -1)
+    assert cursor.next(5.02) == Frontier(7, 4, -1), "until it is told what was there"
+    cursor.took(cursor.frontier, taken(2, priority=8), 5.02, 5.03)
+    assert cursor.next(5.03) == Frontier(8, 2, -1)
+
+
+def test_what_is_put_back_while_a_claim_runs_is_not_passed_over() -> None:
+    cursor = Cursor()
+    looked = cursor.next(5.0)
+    cursor.look_back(taken(1, priority=3).jobs)
+    cursor.took(looked, taken(9, priority=7), 5.0, 5.01)
+    assert cursor.next(5.02) == Frontier(3, 0, -1)
+    looked = cursor.next(6.0)
+    assert looked == BEGINNING
+    cursor.look_everywhere()
+    cursor.took(looked, taken(9, priority=7), 6.0, 6.01)
+    assert cursor.next(6.02) == BEGINNING
 
 
 def test_the_frontier_is_the_last_row_taken_or_the_end() -> None:

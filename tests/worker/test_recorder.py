@@ -37,7 +37,7 @@ class Bench:
         self.section = NodeMap.create(folder / "node.map", 1, SLOTS).section(0)
         self.recorder = Recorder(settings, self.session, self.section)
         self.called: list[str] = []
-        self.recorder.on_requeued = lambda: self.called.append("requeued")
+        self.recorder.on_requeued = lambda jobs: self.called.append("requeued")
         self.recorder.on_written = lambda: self.called.append("written")
 
     async def take(self, batch: int) -> list[Job]:

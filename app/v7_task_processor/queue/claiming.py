@@ -33,13 +33,12 @@ class Served(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """What a claim took, in order. `positions` are those of `jobs`; `last_position` is the sequence's. `more`: it took
-    as much as it might, so there may be more."""
+    """What a claim took, in order. `last_position`: where the sequence stands. `more`: it took as much as it might, so
+    there may be more."""
 
     registered: bool
     last_position: int
     jobs: list[Job]
-    positions: list[int]
     more: bool
 
 
@@ -91,4 +90,4 @@ def _served(served: Served) -> dict[str, object]:
 def claimed(rows: list[tuple[Any, ...]], batch: int) -> Claim:
     head, *taken = rows
     more = len(taken) == batch or len(taken) < head[6]
-    return Claim(head[1] == 1, head[10], [Job(*row[:10]) for row in taken], [row[10] for row in taken], more)
+    return Claim(head[1] == 1, head[10], [Job(*row) for row in taken], more)

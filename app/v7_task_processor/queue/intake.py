@@ -53,6 +53,6 @@ async def enqueue_once(connection: Connection, events: Sequence[Enqueued]) -> li
     return [(job_id, same) for job_id, same in rows]
 
 
-async def wake(connection: Connection) -> None:
-    """Hint to idle workers that jobs came."""
-    await _wake(connection)
+async def wake(connection: Connection, *, back: bool = False) -> None:
+    """Hint to workers that jobs came; or came `back` to where they had stood, where claims may have passed."""
+    await _wake(connection, back=back)

@@ -7,15 +7,18 @@ on them. sql/claim.sql has the statement.
 """
 
 from collections import deque
+from collections.abc import Iterable
 
+from ..job import Job
 from ..queue import BEGINNING, FIRST, LAST, Claim, Frontier
 
 LAG_SECONDS = 0.1
 """A transaction that commits within this of drawing its position is never missed."""
 PLAIN_SHARE = 20
 """Plain claims take at most one part in so many of the time."""
-PLAIN_SECONDS_MAX = 4.0
-"""What commits late, or was put back by others, is found within this and one claim, however long that takes."""
+PLAIN_SECONDS_MAX = 30.0
+"""What commits late, or was put back by others in silence, is found within this and one claim. In a healthy queue a
+plain claim takes milliseconds and is made several times a second; behind ten million jobs of a paused type, seconds."""
 
 
 class Cursor:
@@ -24,15 +27,32 @@ class Cursor:
     def __init__(self) -> None:
         self.frontier = BEGINNING
         self.plain_at = 0.0
+        self.everywhere = False
+        self.back: tuple[int, int] | None = None
+        """The best of what was put back since the last claim began, if anything: priority, position before it."""
         self.sequence: deque[tuple[float, int]] = deque()
 
     def next(self, now: float) -> Frontier:
         """Where the claim that begins now looks."""
-        return BEGINNING if now >= self.plain_at else self.frontier
+        if self.everywhere:
+            self.everywhere, self.plain_at = False, 0.0
+        back, self.back = self.back, None
+        if now >= self.plain_at:
+            return BEGINNING
+        if back is not None and back < self.frontier[:2]:
+            self.frontier = self.frontier._replace(priority=back[0], position=back[1])
+        return self.frontier
 
     def look_everywhere(self) -> None:
-        """Let the next claim be a plain one: something was put back, or types were opened."""
-        self.plain_at = 0.0
+        """Let the next claim be a plain one: types were opened, or others put something back."""
+        self.everywhere = True
+
+    def look_back(self, jobs: Iterable[Job]) -> None:
+        """Let the next claim look where these stand again. It walks over what stands behind them, and no more: a
+        plain claim may walk over a million jobs of a paused type for it."""
+        for job in jobs:
+            place = job.priority, job._position - 1
+            self.back = place if self.back is None else min(self.back, place)
 
     def took(self, looked: Frontier, claim: Claim, began: float, ended: float) -> None:
         """Go on from what a claim, which looked from `looked`, took."""
@@ -44,7 +64,7 @@ class Cursor:
         if not claim.more:
             priority, position = LAST, LAST
         elif better < len(claim.jobs):
-            priority, position = claim.jobs[-1].priority, claim.positions[-1]
+            priority, position = claim.jobs[-1].priority, claim.jobs[-1]._position
         # Where better rows filled the whole claim there may be more of them behind the same horizon.
         horizon = (
             looked.horizon if claim.more and better == len(claim.jobs) else max(looked.horizon, self.lagging(began))

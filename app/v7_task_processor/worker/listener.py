@@ -50,6 +50,8 @@ class Listener:
         async for notice in connection.notifies(timeout=POLL_SECONDS):
             if notice.payload == "types":
                 return
+            if notice.payload == "back":
+                self.scheduler.look_everywhere()
             self.scheduler.wake.set()
 
     async def chores(self, connection: Connection) -> None:

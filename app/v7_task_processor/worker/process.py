@@ -148,6 +148,7 @@ class Worker:
                 await self.executor.quiet.wait()
                 await self.recorder.idle.wait()
                 await queue.unregister(self.session.records, [self.session.worker_id, *self.session.earlier])
+                await queue.wake(self.session.records, back=True)
         except (TimeoutError, psycopg.OperationalError):
             log.warning("ended before everything was written; the supervisor releases the rest")
 

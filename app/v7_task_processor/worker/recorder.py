@@ -2,11 +2,11 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from .. import queue
 from ..handlers import Described, clean, describe
-from ..job import Discard, Snooze, retry_delay_seconds
+from ..job import Discard, Job, Snooze, retry_delay_seconds
 from ..observability import logs, telemetry
 from ..queue import Connection, Failure, Held
 from ..settings import Settings
@@ -46,8 +46,8 @@ class Recorder:
         self.ends, self.returns = Lane(), Lane()
         self.idle = asyncio.Event()
         self.idle.set()
-        self.on_requeued: Callable[[], None] = lambda: None
-        """Called when something went back into the queue."""
+        self.on_requeued: Callable[[Iterable[Job]], None] = lambda jobs: None
+        """Called when something went back into the queue, with what stands again where it stood."""
         self.on_returned: Callable[[int], None] = lambda count: None
         """Called with how many jobs that had not started are back in the queue."""
         self.on_written: Callable[[], None] = lambda: None
@@ -98,7 +98,7 @@ class Recorder:
     async def give_back(self, batch: list[Ended]) -> None:
         for worker_id, own in by_worker(batch).items():
             await self.release(worker_id, held_of(own), lambda: self.session.claims)
-        self.on_requeued()
+        self.on_requeued(each.job for each in batch)
         self.on_returned(len(batch))
 
     async def complete(self, worker_id: int, succeeded: list[Ended]) -> None:
@@ -121,14 +121,14 @@ class Recorder:
             for ended in rest
             if isinstance(ended.outcome, Snooze)
         ]
-        released = held_of([ended for ended in rest if isinstance(ended.outcome, Release)])
+        released = [ended for ended in rest if isinstance(ended.outcome, Release)]
         if failures:
             await self.fail(worker_id, failures)
         if snoozed:
             await self.snooze(worker_id, snoozed)
         if released:
-            await self.release(worker_id, released, lambda: self.session.records)
-            self.on_requeued()
+            await self.release(worker_id, held_of(released), lambda: self.session.records)
+            self.on_requeued(each.job for each in released)
 
     async def snooze(self, worker_id: int, snoozed: list[tuple[int, int, float]]) -> None:
         async def write(part: Sequence[tuple[int, int, float]]) -> None:
@@ -164,7 +164,7 @@ class Recorder:
         for ended, failure in zip(failed, failures, strict=True):
             if ended.job.id in states:
                 tell(ended, failure, *states[ended.job.id])
-        self.on_requeued()
+        self.on_requeued(())
 
     def failure(self, ended: Ended) -> Failure:
         job, outcome = ended.job, ended.outcome

@@ -123,7 +123,7 @@ async def announce(connection: Connection, done: dict[str, object]) -> None:
     is full, a commit that notifies fails."""
     if done:
         telemetry.publish("job.rescued", **done)
-        await queue.wake(connection)
+        await queue.wake(connection, back=True)
 
 
 async def carry_out_for(

@@ -1,8 +1,10 @@
 """Claims jobs for the executor: the best first, as many as will start soon, over all that breaks."""
 
 import asyncio
+from collections.abc import Iterable
 
 from .. import queue
+from ..job import Job
 from ..observability import logs
 from ..queue import Claim, Served
 from .executor import BYTES_MAX, Executor
@@ -20,7 +22,7 @@ class Scheduler:
 
     def __init__(self, session: Session, executor: Executor, recorder: Recorder, served: Served, *, lone: bool) -> None:
         self.session, self.executor, self.served, self.lone = session, executor, served, lone
-        recorder.on_requeued = self.look_again
+        recorder.on_requeued = self.look_back
         self.cursor = Cursor()
         self.generation = session.generation
         self.wake = asyncio.Event()
@@ -87,9 +89,14 @@ class Scheduler:
             new = served._replace(closed_types=sorted(set(paused) & set(served.open_types)))
         if new != served:
             self.served = new
-            self.look_again()
+            self.look_everywhere()
 
-    def look_again(self) -> None:
-        """Something that earlier claims have passed may be there for the taking."""
+    def look_everywhere(self) -> None:
+        """Anything may be there for the taking."""
         self.cursor.look_everywhere()
+        self.wake.set()
+
+    def look_back(self, jobs: Iterable[Job]) -> None:
+        """These are there for the taking again, where earlier claims have passed."""
+        self.cursor.look_back(jobs)
         self.wake.set()
