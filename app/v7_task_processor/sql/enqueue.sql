@@ -1,5 +1,5 @@
--- Add events from arrays and commit durably, in one round trip.
--- Called by: the API's group commit. Locks: nothing but the new rows. Serves: no index.
+-- Add events from arrays and commit durably, in one round trip; of a batch, a part, in the batch's transaction.
+-- Called by: the API's group commit, and its batches. Locks: nothing but the new rows. Serves: no index.
 -- synchronous_commit is set inside the statement, for its own transaction: a session's SET leaks through a
 -- pooler, and BEGIN, SET, INSERT, COMMIT would be four round trips. Likewise the level of messages: the warning that
 -- a standby did not confirm is all that tells such a commit from a good one. What is stronger than on stays: a server

@@ -1,5 +1,5 @@
 -- Add events that carry an Idempotency-Key, each key once; answer for each whether it is the same event.
--- Called by: the API's group commit, with no key twice in one call.
+-- Called by: the API's group commit and its batches, with no key twice in one call.
 -- Locks: the rows of its keys until the commit, in the order of the keys, so that two batches cannot deadlock.
 -- A key that is there already is updated all the same: to wait for the transaction that may be writing it, and
 -- because only a commit that writes waits for the synchronous standby. The key's first commit may never have

@@ -1,4 +1,4 @@
-"""What the API serves: the one hot route by itself, everything else through Starlette."""
+"""What the API serves: the hot routes by themselves, everything else through Starlette."""
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -13,6 +13,7 @@ from .event import shown
 from .ingest import Ingest
 from .ready import Readiness
 from .receive import PATH, Receiver
+from .receive_batch import BATCH_PATH, BatchReceiver
 
 WELCOME = """\
 v7 task processor {version}: takes events in, and runs a Python function for each.
@@ -32,11 +33,11 @@ The answer names its job: {{"id": 1}}
 
 def application(settings: Settings, ingest: Ingest, readiness: Readiness) -> ASGIApp:
     """The ASGI application."""
-    receiver = Receiver(settings, ingest)
+    receivers = {PATH: Receiver(settings, ingest), BATCH_PATH: BatchReceiver(settings, ingest)}
     pages = Pages(readiness).starlette()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        handler = receiver if scope["type"] == "http" and scope["path"] == PATH else pages
+        handler = receivers.get(scope["path"], pages) if scope["type"] == "http" else pages
         await handler(scope, receive, send)
 
     return app

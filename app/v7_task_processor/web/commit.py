@@ -5,6 +5,7 @@ import contextlib
 import select
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Generic, TypeVar
 
 import psycopg
 from psycopg.errors import DeadlockDetected, Diagnostic, SerializationFailure
@@ -16,7 +17,7 @@ from ..maintenance import recognise
 from ..observability import logs
 from ..observability.seldom import Seldom
 from ..queue import Connection, Enqueued
-from .outcome import NOT_ADDED, Added, Outcome, conflict, not_added, not_known, refused
+from .outcome import NOT_ADDED, Added, Failed, Keyed, Outcome, conflict, not_added, not_known, refused
 
 log = logs.get(__name__)
 
@@ -31,19 +32,21 @@ SESSION = {"client_min_messages": "warning"}
 CONNECTION_ERRORS = ("08", "57P", "58")
 """After these, from a server on its way down or from a pooler, nothing says what became of the commit."""
 
-Statement = Callable[[Connection, Sequence[Enqueued]], Awaitable[list[Outcome]]]
+Sent = TypeVar("Sent", bound=Keyed)
+Told = TypeVar("Told")
+Statement = Callable[[Connection, Sequence[Sent]], Awaitable[Sequence[Told | Failed]]]
 
 
-class Waiting:
-    """An event, and the request that waits for what becomes of it."""
+class Waiting(Generic[Sent, Told]):
+    """An event, or a whole batch, and the request that waits for what becomes of it."""
 
     __slots__ = ("event", "outcome")
 
-    def __init__(self, event: Enqueued) -> None:
+    def __init__(self, event: Sent) -> None:
         self.event = event
-        self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.outcome: asyncio.Future[Told | Failed] = asyncio.get_running_loop().create_future()
 
-    def tell(self, outcome: Outcome) -> None:
+    def tell(self, outcome: Told | Failed) -> None:
         """The first word counts. A client that left hears nothing."""
         if not self.outcome.done():
             self.outcome.set_result(outcome)
@@ -63,32 +66,39 @@ class Committer:
         """Set when the server says that the commit is here but not on its standby."""
         self.stuck = False
         """The last batch ended because its commit took too long."""
-        self.in_flight: tuple[Connection, Sequence[Waiting]] | None = None
+        self.in_flight: tuple[Connection, Sequence[Waiting[Any, Any]]] | None = None
         self.abandoned: asyncio.Task[None] | None = None
         self.pause, self.again_at = 0.0, 0.0
         self.seldom = Seldom()
 
-    async def commit(self, batch: Sequence[Waiting]) -> int:
+    async def commit(self, batch: Sequence[Waiting[Enqueued, Added]]) -> int:
         """Tell each of the batch what became of it. How many were added."""
-        self.stuck = False
-        failed = NOT_ADDED
         plain = [each for each in batch if each.event.key is None]
         keyed = [each for each in batch if each.event.key is not None]
+        await self.carry_out([(enqueue, plain), (enqueue_once, keyed)])
+        # A client that left leaves no outcome; its job is counted, for what that is worth.
+        return sum(each.outcome.cancelled() or isinstance(each.outcome.result(), Added) for each in batch)
+
+    async def carry_out(self, work: Sequence[tuple[Statement[Sent, Told], Sequence[Waiting[Sent, Told]]]]) -> None:
+        """Run each statement for its group, and tell each of them what became of it."""
+        self.stuck = False
+        failed = NOT_ADDED
         try:
             connection = await self.connected()
-            for statement, group in ((enqueue, plain), (enqueue_once, keyed)):
+            for statement, group in work:
                 if group:
                     await self.add(connection, statement, group)
         except Exception as error:
             self.warn(error)
             await self.close()
             failed = not_added(error)
-        for each in batch:
-            each.tell(failed)  # whoever was told nothing yet: nothing was sent for them
-        # A client that left leaves no outcome; its job is counted, for what that is worth.
-        return sum(each.outcome.cancelled() or isinstance(each.outcome.result(), Added) for each in batch)
+        for _, group in work:
+            for each in group:
+                each.tell(failed)  # whoever was told nothing yet: nothing was sent for them
 
-    async def add(self, connection: Connection, statement: Statement, group: Sequence[Waiting]) -> None:
+    async def add(
+        self, connection: Connection, statement: Statement[Sent, Told], group: Sequence[Waiting[Sent, Told]]
+    ) -> None:
         """Add a group in one transaction. Where one event is to blame for an error, the others do without it."""
         try:
             outcomes = await self.confirmed(connection, statement, group)
@@ -105,7 +115,9 @@ class Committer:
             for each, outcome in zip(group, outcomes, strict=True):
                 each.tell(outcome)
 
-    async def confirmed(self, connection: Connection, statement: Statement, group: Sequence[Waiting]) -> list[Outcome]:
+    async def confirmed(
+        self, connection: Connection, statement: Statement[Sent, Told], group: Sequence[Waiting[Sent, Told]]
+    ) -> Sequence[Told | Failed]:
         """Run the statement. Raises what the server refused it with, and Broken where it is not known."""
         self.unconfirmed = False
         self.in_flight = connection, group
@@ -187,7 +199,9 @@ async def enqueue_once(connection: Connection, events: Sequence[Enqueued]) -> li
     ]
 
 
-async def persistently(statement: Statement, connection: Connection, events: Sequence[Enqueued]) -> list[Outcome]:
+async def persistently(
+    statement: Statement[Sent, Told], connection: Connection, events: Sequence[Sent]
+) -> Sequence[Told | Failed]:
     """What was taken back for others' sake is done again: deadlocks with v7.enqueue under the same keys."""
     for _ in range(TRIES_MAX - 1):
         with contextlib.suppress(DeadlockDetected, SerializationFailure):
@@ -204,7 +218,7 @@ def is_taken_back(error: Exception, connection: Connection) -> bool:
     return isinstance(error, psycopg.DataError | UnicodeError)
 
 
-def say_not_known(group: Sequence[Waiting]) -> None:
+def say_not_known(group: Sequence[Waiting[Any, Any]]) -> None:
     for each in group:
         each.tell(not_known(each.event))
 

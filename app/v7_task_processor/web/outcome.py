@@ -1,6 +1,6 @@
 """What becomes of an event that was given to the ingest, as its sender is told."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import psycopg
 
@@ -9,6 +9,13 @@ from .event import shown
 
 UNTAKEN = ("22P02", "22P05", "22021", "54001")
 """What Postgres says of a text that it does not take as JSON, or not in its encoding."""
+
+
+class Keyed(Protocol):
+    """What is sent: an event, or a batch of them."""
+
+    @property
+    def key(self) -> str | None: ...
 
 
 class Added(NamedTuple):
@@ -39,7 +46,7 @@ def not_added(error: Exception) -> Failed:
     return NOT_ADDED
 
 
-def not_known(event: Enqueued) -> Failed:
+def not_known(event: Keyed) -> Failed:
     """The commit was sent, and its answer was lost or does not count."""
     advice = "sending it again with the same Idempotency-Key is safe."
     if event.key is None:
@@ -63,3 +70,32 @@ def refused(error: Exception) -> Failed:
     if state in UNTAKEN:
         return Failed(400, f"Failed to parse event: the database does not take event_data ({shown(said)}).")
     return Failed(500, f"The event could not be added: the database refuses it ({shown(said)}).")
+
+
+class Written(NamedTuple):
+    """A batch is durable: what became of each of its events."""
+
+    outcomes: list[Outcome]
+
+
+class Stopped(NamedTuple):
+    """Nothing of a batch was added, because of one of its events. `at` is its index."""
+
+    at: int
+    failed: Failed
+
+
+def of_batch(failed: Failed) -> Failed:
+    """What is said of an event that stands for a whole batch."""
+    return failed._replace(sentence=failed.sentence.replace("event", "batch", 1))
+
+
+def placed(sentence: str, place: str) -> str:
+    """What is said of an event, with where in its batch it stands."""
+    said, colon, why = sentence.partition(": ")
+    return f"{said}: {place}: {why}" if colon else f"{place}: {said}"
+
+
+def conflict_of_batch(key: str, job_id: int) -> Failed:
+    sentence = f'The Idempotency-Key "{shown(key)}" was used for another request, which added the job {job_id}.'
+    return Failed(409, sentence)

@@ -71,10 +71,11 @@ class Api:
         if not serving.done():
             gc.freeze()  # what is there now stays: the collector need not look at it again
             self.parent.report(Report(ready=True))
-        commits = self.ingest.tasks[0]
-        await asyncio.wait([serving, commits], return_when=asyncio.FIRST_COMPLETED)
-        if commits.done() and not serving.done():
-            commits.result()  # without it every request would wait for ever: end, and be started again
+        working = self.ingest.tasks[:2]
+        await asyncio.wait([serving, *working], return_when=asyncio.FIRST_COMPLETED)
+        for task in working:
+            if task.done() and not serving.done():
+                task.result()  # without it requests would wait for ever: end, and be started again
         await serving
         await self.ingest.stop(self.last_commits_seconds)
 

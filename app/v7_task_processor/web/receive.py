@@ -15,7 +15,7 @@ from ..queue import Enqueued
 from ..settings import Settings
 from .event import Refused, parse, shown
 from .ingest import Ingest
-from .outcome import BUSY, Added, not_known
+from .outcome import BUSY, Added, Failed, not_known
 from .protocol import answer_at_once
 
 log = logs.get(__name__)
@@ -49,6 +49,10 @@ class ClientLeft(Exception):
 class Receiver:
     """Takes events in."""
 
+    path = PATH
+    media_types: tuple[bytes, ...] = (JSON,)
+    busy = BUSY
+
     def __init__(self, settings: Settings, ingest: Ingest) -> None:
         self.ingest = ingest
         self.body_bytes_max = settings.body_bytes_max
@@ -60,7 +64,7 @@ class Receiver:
         headers = dict(scope["headers"])
         request_id = cleaned(headers.get(b"x-request-id", b"")) or f"{random.getrandbits(128):032x}"
         try:
-            answer = self.refusal(scope["method"], headers) or await self.answer(headers, receive, request_id)
+            answer = self.refusal(scope, headers) or await self.answer(scope, headers, receive, request_id)
         except ClientLeft:
             return
         await respond(send, answer, request_id)
@@ -68,25 +72,29 @@ class Receiver:
             await linger(receive)
             await send({"type": "http.response.body"})
 
-    def refusal(self, method: str, headers: Headers) -> Answer | None:
+    def refusal(self, scope: Scope, headers: Headers) -> Answer | None:
         """What can be refused by the head alone."""
-        length = headers.get(b"content-length")
-        close = int(length) > self.body_bytes_max if length else b"transfer-encoding" in headers
+        method, close = scope["method"], self.must_close(headers)
         if method != "POST":
-            sentence = f"{PATH} takes POST only, not {shown(method)}."
+            sentence = f"{self.path} takes POST only, not {shown(method)}."
             return Answer(405, sentence.encode(), headers=((b"allow", b"POST"),), close=close)
         if self.key_digests and not self.knows(headers):
             sentence = "An API key is needed: send one that is valid as Authorization: Bearer <key> or as X-API-Key."
             return Answer(401, sentence.encode(), headers=((b"www-authenticate", b"Bearer"),), close=close)
-        if length and close:
+        if close and b"content-length" in headers:
             return self.too_large()
-        if why := media_refusal(headers):
+        if why := media_refusal(headers, self.media_types):
             return Answer(415, why.encode(), close=close)
         key = headers.get(b"idempotency-key")
         if key is not None and not is_key(key):
             sentence = f"Idempotency-Key must be 1 to {KEY_CHARS_MAX} printable ASCII characters."
             return Answer(400, sentence.encode(), close=close)
         return None
+
+    def must_close(self, headers: Headers) -> bool:
+        """Whether the body is not read to its end where the request is refused: it is too long, or may be."""
+        length = headers.get(b"content-length")
+        return int(length) > self.body_bytes_max if length else b"transfer-encoding" in headers
 
     def knows(self, headers: Headers) -> bool:
         """Whether the request carries one of the API keys."""
@@ -97,7 +105,7 @@ class Receiver:
         digest = hashlib.sha256(given).digest()
         return any(hmac.compare_digest(digest, each) for each in self.key_digests)
 
-    async def answer(self, headers: Headers, receive: Receive, request_id: str) -> Answer:
+    async def answer(self, _scope: Scope, headers: Headers, receive: Receive, request_id: str) -> Answer:
         body = await self.body(receive)
         if isinstance(body, Answer):
             return body
@@ -125,8 +133,7 @@ class Receiver:
             outcome = not_known(event)
         if isinstance(outcome, Added):
             return Answer(200, b'{"id": %d}' % outcome.id, JSON)
-        again = ((b"retry-after", RETRY_AFTER_SECONDS),) if outcome.status == 503 else ()
-        return Answer(outcome.status, outcome.sentence.encode(), headers=again)
+        return failure(outcome)
 
     async def body(self, receive: Receive) -> bytes | Answer:
         """The whole body, or the refusal of one that is too large. Raises ClientLeft."""
@@ -141,8 +148,7 @@ class Receiver:
                 if size > self.body_bytes_max:
                     return self.too_large()
                 if self.bodies_bytes > self.bodies_bytes_max:
-                    again = ((b"retry-after", RETRY_AFTER_SECONDS),)
-                    return Answer(BUSY.status, BUSY.sentence.encode(), headers=again, close=True)
+                    return failure(self.busy)._replace(close=True)
                 part, more = await next_part(receive)
                 parts.append(part)
                 size += len(part)
@@ -154,6 +160,11 @@ class Receiver:
     def too_large(self) -> Answer:
         sentence = f"The body is larger than {self.body_bytes_max} bytes, which is the limit (V7_BODY_BYTES_MAX)."
         return Answer(413, sentence.encode(), close=True)
+
+
+def failure(failed: Failed) -> Answer:
+    again = ((b"retry-after", RETRY_AFTER_SECONDS),) if failed.status == 503 else ()
+    return Answer(failed.status, failed.sentence.encode(), headers=again)
 
 
 async def next_part(receive: Receive) -> tuple[bytes, bool]:
@@ -200,14 +211,19 @@ def is_key(key: bytes) -> bool:
     return 1 <= len(key) <= KEY_CHARS_MAX and all(0x20 <= byte <= 0x7E for byte in key)
 
 
-def media_refusal(headers: Headers) -> str | None:
-    """Why this is not JSON in UTF-8 as it stands; None: it is."""
+def media_type(headers: Headers) -> bytes:
+    """Without parameters, in small letters."""
+    return headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+
+
+def media_refusal(headers: Headers, accepted: tuple[bytes, ...]) -> str | None:
+    """Why this is none of what is accepted, in UTF-8 as it stands; None: it is."""
     given = headers.get(b"content-type", b"")
-    if given != JSON:
-        media_type, _, parameters = given.decode("latin-1").partition(";")
-        if media_type.strip().lower() != "application/json":
-            found = f"not {shown(media_type.strip())}" if given else "and there is none"
-            return f"Content-Type must be application/json, {found}."
+    if given not in accepted:
+        name, _, parameters = given.decode("latin-1").partition(";")
+        if media_type(headers) not in accepted:
+            found = f"not {shown(name.strip())}" if given else "and there is none"
+            return f"Content-Type must be {b' or '.join(accepted).decode()}, {found}."
         for parameter in parameters.split(";"):
             name, _, value = parameter.strip().lower().partition("=")
             if name == "charset" and value.strip('"') not in ("utf-8", "utf8"):
