@@ -115,6 +115,12 @@ def test_an_unknown_setting_names_the_nearest(database_url: str) -> None:
         (["send", "--type", "1", "--user", "1", "hello"], "needs quotes of its own"),
         (["send", "--type", "1", "--user", "1", '1, "user_id": 2'], "event_data is not JSON"),
         (["send", "--type", "1", "--user", "1", "--url", "ftp://x", "1"], "http://host:port"),
+        (["send", "--user", "1", "1"], "Missing option '--type'"),
+        (["send", "--type", "1", "--user", "1"], "Missing argument 'JSON'"),
+        (["send", "--file", "x", "--type", "1"], "--type does not go with --file"),
+        (["send", "--file", "x", "{}"], "JSON does not go with --file"),
+        (["send", "--file", "/does/not/exist"], "/does/not/exist cannot be read: No such file"),
+        (["send", "--type", "1", "--user", "1", "--skip", "1", "1"], "--skip does not go with an event"),
     ],
 )
 def test_mistakes_in_the_command_are_usage_errors(

@@ -35,7 +35,7 @@ SECTIONS = {
         "migrate": Entry("migrate:migrate", "Make the database's schema, or bring it up to date."),
     },
     "Send and look": {
-        "send": Entry("send:send", "Send an event to a running server."),
+        "send": Entry("send:send", "Send an event, or a file of them, to a running server."),
         "status": Entry("status:status", "Everything at a glance."),
         "jobs": Entry("jobs:jobs", "List jobs, show one with its whole history."),
         "dead": Entry("dead:dead", "List dead letters, show one, run them again."),

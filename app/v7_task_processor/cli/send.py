@@ -1,8 +1,7 @@
-"""`v7 send`: one event, over HTTP, as any other client would send it."""
+"""`v7 send`: one event, or a file of them, over HTTP, as any other client would send it."""
 
-import http.client
 import sys
-from urllib.parse import SplitResult, urlsplit
+from collections.abc import Mapping
 
 import click
 import msgspec
@@ -12,11 +11,7 @@ from ..settings import Settings
 from .banner import reachable
 from .options import examples, json_option, settings_options
 from .output import document
-from .text import plain
-
-PATH = "/api/event/v1"
-TIMEOUT_SECONDS = 60
-ANSWER_BYTES_MAX = 65536
+from .posting import PATH, Server
 
 
 @click.command(
@@ -24,46 +19,82 @@ ANSWER_BYTES_MAX = 65536
         "v7 send --type 5 --user 1 '{\"a\": 1}'",
         "v7 send --type 5 --user 1 --priority -10 --count 100 null",
         "jq .order event.json | v7 send --type 6 --user 7 --url https://events.example -",
+        "v7 send --file events.ndjson",
     )
 )
-@click.option("--type", "event_type_id", type=int, required=True, metavar="NUMBER", help="The event's type.")
-@click.option("--user", "user_id", type=int, required=True, metavar="NUMBER", help="Whose event it is.")
-@click.option("--priority", type=int, default=0, show_default=True, metavar="NUMBER", help="The lower, the sooner.")
-@click.option("--count", type=click.IntRange(1), default=1, metavar="NUMBER", help="Send it so many times.")
+@click.option("--type", "event_type_id", type=int, metavar="NUMBER", help="The event's type.")
+@click.option("--user", "user_id", type=int, metavar="NUMBER", help="Whose event it is.")
+@click.option("--priority", type=int, metavar="NUMBER", help="The lower, the sooner.  [default: 0]")
+@click.option("--count", type=click.IntRange(1), metavar="NUMBER", help="Send it so many times.")
+@click.option(
+    "--file",
+    metavar="FILE|-",
+    help="Send each line of this file (- is stdin): an object with user_id, priority, event_data, event_type_id.",
+)
+@click.option("--skip", type=click.IntRange(0), metavar="NUMBER", help="With --file: leave out so many lines.")
 @click.option("--url", metavar="URL", help="Where to, instead of --host and --port.")
 @click.option("--idempotency-key", metavar="TEXT", help="Makes it safe to send the same again.")
 @json_option
-@click.argument("event_data", metavar="JSON|-")
+@click.argument("event_data", metavar="[JSON|-]", required=False)
 @settings_options("host", "port", host="The server's host.", port="The server's port.")
 def send(
     settings: Settings,
-    event_type_id: int,
-    user_id: int,
-    priority: int,
-    count: int,
+    event_type_id: int | None,
+    user_id: int | None,
+    priority: int | None,
+    count: int | None,
+    file: str | None,
+    skip: int | None,
     url: str | None,
     idempotency_key: str | None,
     as_json: bool,
-    event_data: str,
+    event_data: str | None,
 ) -> None:
-    """Send an event with JSON as its event_data (- reads it from stdin); print its id."""
-    fields = {"user_id": user_id, "priority": priority, "event_type_id": event_type_id}
-    body = msgspec.json.encode({**fields, "event_data": raw(event_data)})
+    """Send an event with JSON as its event_data (- reads it from stdin); print its id. Or send a file of events."""
+    fields = {"--type": event_type_id, "--user": user_id, "--priority": priority, "--count": count, "JSON": event_data}
+    address = url or reachable(f"http://{settings.host}:{settings.port}")
+    if file is not None:
+        refuse_together("--file", fields)
+        from .send_file import send_file
+
+        with Server(address, settings.keys) as server:
+            send_file(server, file, skip or 0, idempotency_key, as_json)
+        return
+    refuse_together("an event", {"--skip": skip})
+    require({name: fields[name] for name in ("--type", "--user", "JSON")})
+    head = {"user_id": user_id, "priority": priority or 0, "event_type_id": event_type_id}
+    body = msgspec.json.encode({**head, "event_data": raw(str(event_data))})
+    with Server(address, settings.keys) as server:
+        send_one(server, body, count or 1, idempotency_key, as_json)
+
+
+def refuse_together(what: str, others: Mapping[str, object]) -> None:
+    """Some options have a meaning only without others."""
+    for name, value in others.items():
+        if value is not None:
+            raise click.UsageError(f"{name} does not go with {what}.")
+
+
+def require(options: Mapping[str, object]) -> None:
+    for name, value in options.items():
+        if value is None:
+            kind = "option" if name.startswith("-") else "argument"
+            raise click.UsageError(f"Missing {kind} '{name}'; or send a file of events with --file.")
+
+
+def send_one(server: Server, body: bytes, count: int, key: str | None, as_json: bool) -> None:
+    """Send an event so many times. Raises V7Error with what the server said instead of an id."""
     headers = {"Content-Type": "application/json"}
-    if settings.keys:
-        headers["Authorization"] = f"Bearer {settings.keys[0]}"
-    if idempotency_key is not None:
-        headers["Idempotency-Key"] = idempotency_key
-    base = split(url or reachable(f"http://{settings.host}:{settings.port}"))
+    if key is not None:
+        headers["Idempotency-Key"] = key
     ids = []
-    connection = connected(base)
-    try:
-        for _ in range(count):
-            ids.append(post(connection, base, body, headers))
-            if not as_json:
-                click.echo(ids[-1])
-    finally:
-        connection.close()
+    for _ in range(count):
+        answer = server.post(PATH, body, headers)
+        if not answer.is_ok:
+            raise V7Error(answer.said())
+        ids.append(int(msgspec.json.decode(answer.body)["id"]))
+        if not as_json:
+            click.echo(ids[-1])
     if as_json:
         document({"ids": ids})
 
@@ -77,32 +108,3 @@ def raw(text: str) -> msgspec.Raw:
     except (msgspec.DecodeError, RecursionError) as error:
         hint = "" if text[:1] in '{["' else " A text needs quotes of its own: '\"text\"'."
         raise click.UsageError(f"event_data is not JSON: {error}.{hint}") from None
-
-
-def split(url: str) -> SplitResult:
-    parts = urlsplit(url if "://" in url else f"http://{url}")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise click.BadParameter(f"{url!r} is not like http://host:port.", param_hint="--url")
-    return parts
-
-
-def connected(base: SplitResult) -> http.client.HTTPConnection:
-    kind = http.client.HTTPSConnection if base.scheme == "https" else http.client.HTTPConnection
-    return kind(base.hostname or "", base.port, timeout=TIMEOUT_SECONDS)
-
-
-def post(connection: http.client.HTTPConnection, base: SplitResult, body: bytes, headers: dict[str, str]) -> int:
-    """The id that the server answered. Raises V7Error with what it said instead, or that nobody answered."""
-    path = base.path.rstrip("/")
-    try:
-        connection.request("POST", path if path.endswith(PATH) else path + PATH, body, headers)
-        response = connection.getresponse()
-        answer = response.read(ANSWER_BYTES_MAX)
-        response.read()
-    except (OSError, http.client.HTTPException) as error:
-        where = f"{base.scheme}://{base.netloc}"
-        raise V7Error(f"No answer from {where}: {error}. Is `v7 run` running there?") from None
-    if response.status != http.client.OK:
-        said = plain(answer.decode("utf-8", "replace").strip()) or response.reason
-        raise V7Error(f"{said} (HTTP {response.status})")
-    return int(msgspec.json.decode(answer)["id"])
