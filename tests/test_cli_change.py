@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import psycopg
 import pytest
 
-from v7_task_processor.cli import redrive, root
+from v7_task_processor.cli import posting, redrive, root
 
 from .command import answer, v7
 from .population import populate
@@ -217,9 +217,8 @@ def test_send_a_file_by_batches(port: int, tmp_path: Path, capsys: pytest.Captur
     Answering.seen.clear()
     assert root.run([*given, "--skip", "2000", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"sent": 500, "lines": 2_500, "idempotency_key": "k"}
-    assert [(headers["Idempotency-Key"], body) for _, headers, body in Answering.seen] == [
-        ("k:2001", b"".join(lines(2_500)[2_000:]))
-    ]
+    ((_, headers, body),) = Answering.seen
+    assert (headers["Idempotency-Key"], body) == ("k:2001", b"".join(lines(2_500)[2_000:]))
 
 
 def test_send_lines_from_stdin(port: int) -> None:
@@ -269,8 +268,7 @@ def test_send_a_file_waits_while_the_server_is_busy(
 
 
 def test_send_a_file_where_nobody_listens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = written(tmp_path, 1)
-    assert root.run(["send", "--file", str(path), "--port", "1"]) == 1
+    assert root.run(["send", "--file", str(written(tmp_path, 1)), "--port", "1"]) == 1
     said = capsys.readouterr().err
     assert "Is `v7 run` running there? Nothing is sent yet." in said
     assert "--skip 0 --idempotency-key v7-send-" in said
@@ -280,3 +278,23 @@ def test_send_an_empty_file(port: int, tmp_path: Path, capsys: pytest.CaptureFix
     path = written(tmp_path, 0)
     assert root.run(["send", "--file", str(path), "--port", str(port)]) == 0
     assert (capsys.readouterr().out, Answering.seen) == (f"0 events sent from {path}.\n", [])
+
+
+def test_send_a_file_that_somebody_watches_and_interrupts(
+    port: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, 2_500)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    given = ["send", "--file", str(path), "--port", str(port), "--idempotency-key", "k"]
+    assert root.run(given) == 0
+    assert capsys.readouterr().err == "\r1,000 events sent\r2,000 events sent\r2,500 events sent\n"
+    real, sent = posting.Server.post, len(Answering.seen)
+
+    def post(server: posting.Server, path: str, body: bytes, headers: dict[str, str]) -> posting.Answer:
+        if len(Answering.seen) == sent + 2:
+            raise KeyboardInterrupt
+        return real(server, path, body, headers)
+
+    monkeypatch.setattr(posting.Server, "post", post)
+    assert root.run(given) == root.INTERRUPTED
+    assert "Lines up to 2,000 are sent. To go on" in capsys.readouterr().err
