@@ -1,5 +1,7 @@
 """Tables, migrations and their descriptions agree."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import psycopg
 import pytest
 from alembic import command
@@ -7,6 +9,8 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from v7_task_processor import database, schema
+
+from .population import KEYS, populate
 
 COLUMNS = """
 select table_name, column_name, data_type, is_nullable, column_default, is_identity
@@ -89,3 +93,46 @@ def test_migrating_down_and_up_again(database_url: str) -> None:
         command.downgrade(config, "base")
         command.upgrade(config, "head")
     database.check(database_url)
+
+
+def test_from_0003_with_jobs_in_it(empty_database_url: str) -> None:
+    """Jobs and history stay; and the columns that the view had before stay where programs expect them."""
+    config = Config()
+    config.set_main_option("script_location", str(database.migrations()))
+    config.set_main_option("path_separator", "os")
+    with database.engine(empty_database_url).connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0003")
+    populate(empty_database_url)
+    everything = "select * from v7.all_jobs order by id"
+    with psycopg.connect(empty_database_url) as plain:
+        before = plain.execute(everything).fetchall()
+    assert database.migrate(empty_database_url) == ("0003", database.SCHEMA_VERSION)
+    with psycopg.connect(empty_database_url) as plain:
+        assert plain.execute(everything).fetchall() == [(*row, None) for row in before]
+    assert len(before) == len(KEYS)
+
+
+def test_a_migration_that_must_wait_lets_others_pass(empty_database_url: str) -> None:
+    """A long report is in its way: senders wait for a second at a time, not until the report ends."""
+    database.migrate(empty_database_url)
+    config = Config()
+    config.set_main_option("script_location", str(database.migrations()))
+    config.set_main_option("path_separator", "os")
+    with database.engine(empty_database_url).connect() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0003")
+    with (
+        psycopg.connect(empty_database_url) as report,
+        psycopg.connect(empty_database_url, autocommit=True) as sender,
+        ThreadPoolExecutor() as pool,
+    ):
+        report.execute("select count(*) from v7.finished_jobs")
+        migrating = pool.submit(database.migrate, empty_database_url)
+        waits = "select 1 from pg_locks where relation = 'v7.finished_jobs'::regclass and not granted"
+        while not sender.execute(waits).fetchone():
+            assert not migrating.done()
+        sender.execute("select v7.enqueue(1, 1, 1, '1')")
+        assert not migrating.done()
+        report.rollback()
+        assert migrating.result(60) == ("0003", database.SCHEMA_VERSION)

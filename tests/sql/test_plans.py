@@ -61,6 +61,11 @@ VALUES: dict[str, Any] = {
     "horizon": 1000,
     "retention_days": 7,
     "until": "2100-01-01",
+    "id": 1,
+    "statuses": ["dead"],
+    "run_at": "2100-01-01",
+    "priority": 1,
+    "event_data": "1",
     "event_type_id": None,
 }
 LOOKED_UP = r"Index Scan using jobs_pkey on jobs\n\s+Index Cond: \(id = (given\.id|ANY \([^)]*\))\)"
@@ -74,6 +79,7 @@ EXPECTED = {
     "fail": [LOOKED_UP, BY_CTID.format("ending")],
     "snooze": [LOOKED_UP, BY_CTID.format("own")],
     "release": [LOOKED_UP],
+    "taken_away": [r"Index Scan using jobs_pkey on jobs\n\s+Index Cond: \(id = given\.id\)"],
     "held": [r"Index Scan using jobs_running on jobs\n\s+Index Cond: \(worker_id = ANY"],
     "promote": [r"Index Scan using jobs_scheduled on jobs", BY_CTID.format("due")],
     "first_due": [r"Index Scan using jobs_scheduled on jobs"],
@@ -161,6 +167,15 @@ def test_dead_letters_are_found_by_their_index_or_by_id(planner: Planner, monkey
         assert_good(plan(planner, "redrive", {}, mode), [r"Index Scan using jobs_dead on jobs"])
     monkeypatch.setitem(VALUES, "ids", [1, 2])
     assert re.search(r"Index Scan using jobs_(pkey|dead) on jobs", plan(planner, "redrive", {}, "force_custom_plan"))
+
+
+@pytest.mark.parametrize("name", ["cancel", "retry", "reschedule", "set_priority", "redrive_edited"])
+def test_what_people_do_with_one_job_finds_it_by_its_id(planner: Planner, name: str) -> None:
+    """In sessions that plan each call anew, for the table as it is then."""
+    for table in ("full", "full by surprise", "just drained"):
+        fill(planner, table)
+        found = plan(planner, name, {}, "force_custom_plan")
+        assert_good(found, [r"Index Scan using jobs_pkey on jobs\n\s+Index Cond: \(id = '1'::bigint\)"])
 
 
 def test_a_plan_made_on_an_empty_table_is_still_right_when_it_is_full(planner: Planner) -> None:

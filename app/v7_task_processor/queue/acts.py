@@ -1,0 +1,80 @@
+"""What people do with one job. Each act is one statement, so that of several at once one is done, or none."""
+
+import datetime as dt
+from collections.abc import Iterable
+
+from ..deadline import PROMPT_SECONDS_MAX, Connection
+from .statement import Statement
+
+_cancel = Statement("cancel")
+_retry = Statement("retry")
+_reschedule = Statement("reschedule")
+_set_priority = Statement("set_priority")
+_redrive_edited = Statement("redrive_edited")
+_status_of = Statement("status_of")
+_taken_away = Statement("taken_away", PROMPT_SECONDS_MAX)
+
+MAY_CANCEL = ("scheduled", "queued", "running", "dead")
+MAY_RETRY = ("scheduled", "dead")
+MAY_RESCHEDULE = ("scheduled", "queued")
+MAY_SET_PRIORITY = ("scheduled", "queued", "dead")
+MAY_REDRIVE = ("dead",)
+
+
+async def cancel(connection: Connection, job_id: int) -> str | None:
+    """Take a job out of the queue, for the history. The status that it had; None: it is not in the queue."""
+    rows = await _cancel(connection, id=job_id)
+    return rows[0][0] if rows else None
+
+
+async def retry(connection: Connection, job_id: int) -> bool:
+    """Queue now a job that waits for its time, or is dead. False: it is neither."""
+    return bool(await _retry(connection, id=job_id, statuses=list(MAY_RETRY)))
+
+
+async def reschedule(connection: Connection, job_id: int, run_at: dt.datetime) -> bool:
+    """Let a scheduled or queued job wait until then. False: it is neither. Raises psycopg.errors.CheckViolation where
+    that is in the year 9999 or after."""
+    return bool(await _reschedule(connection, id=job_id, run_at=run_at))
+
+
+async def set_priority(connection: Connection, job_id: int, priority: int) -> bool:
+    """Change the priority of a job that does not run; it goes to the tail. False: it runs, or is finished."""
+    return bool(await _set_priority(connection, id=job_id, priority=priority))
+
+
+async def redrive_one(connection: Connection, job_id: int) -> bool:
+    """Queue a dead letter again, its failures forgiven. False: it is none."""
+    return bool(await _retry(connection, id=job_id, statuses=list(MAY_REDRIVE)))
+
+
+async def redrive_edited(connection: Connection, job_id: int, event_data: str) -> int | None:
+    """Queue a dead letter's event with other `event_data` (JSON text), as a new job; the old one is cancelled.
+
+    The id of the new one; None: the old one is no dead letter. Raises psycopg.DataError where Postgres takes the
+    text not.
+    """
+    rows = await _redrive_edited(connection, id=job_id, event_data=event_data)
+    return rows[0][0] if rows else None
+
+
+async def status_of(connection: Connection, job_id: int) -> str | None:
+    """Where a job stands, also a finished one; None: there is no such job (any more)."""
+    rows = await _status_of(connection, id=job_id)
+    return rows[0][0] if rows else None
+
+
+Mine = tuple[int, int, int]
+"""(job id, attempt, worker id)"""
+
+
+async def taken_away(connection: Connection, mine: Iterable[Mine]) -> set[Mine]:
+    """Which of these attempts are not their workers' any more."""
+    listed = list(mine)
+    rows = await _taken_away(
+        connection,
+        ids=[each[0] for each in listed],
+        attempts=[each[1] for each in listed],
+        worker_ids=[each[2] for each in listed],
+    )
+    return {(job_id, attempt, worker_id) for job_id, attempt, worker_id in rows}
