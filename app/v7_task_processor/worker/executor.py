@@ -12,10 +12,10 @@ from msgspec.structs import replace
 from ..handlers import Handler, Registry, describe
 from ..job import Discard, Job, Snooze
 from ..observability.logs import current_job
-from ..queue import Held
+from ..queue import Held, Mine
 from ..settings import Settings
 from .forked import leave_if_copy
-from .outcome import Ended, Failed, Outcome, Release
+from .outcome import Ended, Failed, Outcome, Release, Void
 from .pace import Pace
 from .slots import Section, now
 from .threads import Threads
@@ -61,11 +61,16 @@ class Attempt:
         current_job.set(self.job)
         return self.handler.function(self.job)
 
+    @property
+    def mine(self) -> Mine:
+        """What names it in the database."""
+        return self.job.id, self.job.attempt, self.worker_id
+
     def cancel(self, told: Outcome) -> None:
         """Soon, not now: a task that is cancelled before its first step never says that it ended."""
-        assert self.task is not None
         self.told = told
-        self.task.get_loop().call_soon(self.task.cancel)
+        if self.task is not None:
+            self.task.get_loop().call_soon(self.task.cancel)
 
 
 class Executor:
@@ -250,6 +255,16 @@ class Executor:
                 attempt.cancel(told)
             else:
                 self.end(attempt, told)
+
+    def mine(self) -> set[Mine]:
+        """What runs here and has not been told to end."""
+        return {each.mine for each in self.running if each.told is None}
+
+    def take_away(self, gone: set[Mine]) -> None:
+        """End attempts that are this worker's no more. A thread cannot be told: it runs on, for nothing."""
+        for attempt in self.running:
+            if attempt.mine in gone and attempt.told is None:
+                attempt.cancel(Void())
 
     def holds(self) -> set[tuple[Held, int]]:
         """((job, attempt), worker id) of all that is claimed here and has not ended."""

@@ -11,7 +11,7 @@ from ..observability import logs
 from ..queue import Connection
 from .forked import connect
 from .scheduler import POLL_SECONDS, Scheduler
-from .session import RECONNECT_SECONDS_MAX, Session
+from .session import HOT, RECONNECT_SECONDS_MAX, Session
 
 log = logs.get(__name__)
 CHANNEL = "v7"
@@ -30,7 +30,7 @@ class Listener:
         pause = 0.05
         while True:
             try:
-                async with await connect(self.session.url, LOCAL) as connection:
+                async with await connect(self.session.url, {**HOT, **LOCAL}) as connection:
                     with deadline(connection, PROMPT_SECONDS_MAX):
                         await connection.execute(f"listen {CHANNEL}")
                     await self.chores(connection)
@@ -46,9 +46,9 @@ class Listener:
             pause = min(2 * pause, RECONNECT_SECONDS_MAX)
 
     async def hear(self, connection: Connection) -> None:
-        """Pass on hints, until it is time for the chores or types were paused."""
+        """Pass on hints, until it is time for the chores, or they are needed now."""
         async for notice in connection.notifies(timeout=POLL_SECONDS):
-            if notice.payload == "types":
+            if notice.payload in ("types", "cancelled"):
                 return
             if notice.payload == "back":
                 self.scheduler.look_everywhere()
@@ -61,3 +61,5 @@ class Listener:
             await queue.ensure_event_types(connection, sorted(new))
             self.known = new if len(self.known) > KNOWN_TYPES_MAX else self.known | new
         await self.session.forget_earlier(connection)
+        if running := self.scheduler.executor.mine():
+            self.scheduler.executor.take_away(await queue.taken_away(connection, running))

@@ -25,7 +25,11 @@ class Release(NamedTuple):
     """It goes back where it stood, uncharged: it did not start, or this process ends."""
 
 
-Outcome = Failed | Discard | Snooze | Release
+class Void(NamedTuple):
+    """It was taken away while it ran (cancelled, rescued by others): whatever it did, there is nothing to say."""
+
+
+Outcome = Failed | Discard | Snooze | Release | Void
 
 
 class Ended(NamedTuple):

@@ -10,7 +10,7 @@ from ..job import Discard, Job, Snooze, retry_delay_seconds
 from ..observability import logs, telemetry
 from ..queue import Connection, Failure, Held
 from ..settings import Settings
-from .outcome import Ended, Failed, Release
+from .outcome import Ended, Failed, Release, Void
 from .session import Session
 from .slots import Section
 
@@ -122,6 +122,8 @@ class Recorder:
             if isinstance(ended.outcome, Snooze)
         ]
         released = [ended for ended in rest if isinstance(ended.outcome, Release)]
+        if void := sum(isinstance(ended.outcome, Void) for ended in rest):
+            telemetry.publish("job.taken_away", count=void)
         if failures:
             await self.fail(worker_id, failures)
         if snoozed:
