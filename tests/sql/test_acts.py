@@ -15,13 +15,13 @@ from ..support import add, everything, one, rows, take, take_one, until_waiting,
 LATER = dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
 Act = Callable[[Connection, int], Awaitable[object]]
 
-ACTS: dict[str, tuple[Act, tuple[str, ...]]] = {
-    "cancel": (queue.cancel, queue.MAY_CANCEL),
-    "retry": (queue.retry, queue.MAY_RETRY),
-    "reschedule": (lambda connection, job_id: queue.reschedule(connection, job_id, LATER), queue.MAY_RESCHEDULE),
-    "priority": (lambda connection, job_id: queue.set_priority(connection, job_id, 7), queue.MAY_SET_PRIORITY),
-    "redrive": (queue.redrive_one, queue.MAY_REDRIVE),
-    "redrive edited": (lambda connection, job_id: queue.redrive_edited(connection, job_id, "2"), queue.MAY_REDRIVE),
+ACTS: dict[str, tuple[Act, str]] = {
+    "cancel": (queue.cancel, "cancelled"),
+    "retry": (queue.retry, "retried"),
+    "reschedule": (lambda connection, job_id: queue.reschedule(connection, job_id, LATER), "rescheduled"),
+    "priority": (lambda connection, job_id: queue.set_priority(connection, job_id, 7), "given another priority"),
+    "redrive": (queue.redrive_one, "redriven"),
+    "redrive edited": (lambda connection, job_id: queue.redrive_edited(connection, job_id, "2"), "redriven"),
 }
 STATUSES = ("scheduled", "queued", "running", "dead", "succeeded", "cancelled")
 
@@ -48,7 +48,8 @@ async def job_that_is(connection: Connection, status: str) -> int:
 async def test_each_act_is_for_some_statuses_and_changes_nothing_else(
     connection: Connection, name: str, status: str
 ) -> None:
-    act, may = ACTS[name]
+    act, done_with_it = ACTS[name]
+    may = queue.MAY[done_with_it]
     job_id = await job_that_is(connection, status)
     before = await everything(connection)
     done = await act(connection, job_id)
@@ -182,3 +183,17 @@ async def test_what_was_taken_away(connection: Connection) -> None:
     assert await queue.taken_away(connection, []) == set()
     await take_one(connection, worker_id)
     assert (second, 1, worker_id) in await queue.taken_away(connection, mine), "its next attempt is another"
+
+
+async def test_why_not(connection: Connection) -> None:
+    job_id = await job_that_is(connection, "running")
+    assert await queue.why_not(connection, job_id, "retried") == (
+        f"Job {job_id} is running, and cannot be retried: only one that is scheduled or dead can."
+    )
+    assert await queue.why_not(connection, job_id, "redriven") == (
+        f"Job {job_id} is running, and cannot be redriven: only one that is dead can."
+    )
+    assert await queue.why_not(connection, job_id, "cancelled") == (
+        f"Job {job_id} changed while this was asked for, and is running now: ask again."
+    )
+    assert await queue.why_not(connection, 10**15, "cancelled") is None

@@ -1,6 +1,7 @@
-"""`v7 jobs`: list them, show one."""
+"""`v7 jobs`: list them, show one; what people do with one is in `acts.py`."""
 
 import datetime as dt
+from typing import Any
 
 import click
 
@@ -8,6 +9,7 @@ from .. import listing
 from ..errors import V7Error
 from ..listing import Filter, JobRow, Page
 from ..settings import Settings
+from .acts import ACTS, Time
 from .options import DATABASE, examples, json_option, limit_option, settings_options
 from .output import Column, document, job_document, table
 from .place import reading
@@ -17,7 +19,7 @@ from .text import short_age
 EVENT_CHARS_SHOWN = 200
 
 
-@click.group(epilog=examples("v7 jobs list --status running", "v7 jobs show 42"))
+@click.group(epilog=examples("v7 jobs list --status running", "v7 jobs show 42", "v7 jobs cancel 42"))
 def jobs() -> None:
     """Jobs: each is an event and its life in the queue."""
 
@@ -27,6 +29,7 @@ def jobs() -> None:
     epilog=examples(
         "v7 jobs list",
         "v7 jobs list --order queue --type 5",
+        "v7 jobs list --status dead --error timeout --created-from 2030-01-31",
         "v7 jobs list --status dead --user 7 --limit 100 --json",
     ),
 )
@@ -35,6 +38,13 @@ def jobs() -> None:
 @click.option("--user", "user_id", type=int, metavar="NUMBER", help="Only of this user.")
 @click.option("--priority-min", type=int, metavar="NUMBER", help="Only of this priority or a larger number.")
 @click.option("--priority-max", type=int, metavar="NUMBER", help="Only of this priority or a smaller number.")
+@click.option("--correlation-id", metavar="TEXT", help="Only with this X-Request-Id.")
+@click.option("--attempt-min", type=int, metavar="NUMBER", help="Only at this attempt or a later one.")
+@click.option("--error", metavar="TEXT", help="Only where the last error has this in it.")
+@click.option("--created-from", type=Time(), help="Only created then or later.")
+@click.option("--created-until", type=Time(), help="Only created before then.")
+@click.option("--finished-from", type=Time(), help="Only finished then or later.")
+@click.option("--finished-until", type=Time(), help="Only finished before then.")
 @click.option(
     "--order",
     type=click.Choice(["newest", "queue"]),
@@ -47,27 +57,12 @@ def jobs() -> None:
 @json_option
 @settings_options(*DATABASE)
 def list_jobs(
-    settings: Settings,
-    status: str | None,
-    event_type_id: int | None,
-    user_id: int | None,
-    priority_min: int | None,
-    priority_max: int | None,
-    order: str,
-    after: int | None,
-    limit: int,
-    as_json: bool,
+    settings: Settings, order: str, after: int | None, limit: int, as_json: bool, status: str | None, **filters: Any
 ) -> None:
     """Jobs of any status, finished ones too, the newest first."""
     if order == "queue" and status not in (None, "queued"):
         raise click.UsageError(f"--order queue lists what is queued, so --status {status} finds nothing.")
-    which = Filter(
-        status=status,
-        event_type_id=event_type_id,
-        user_id=user_id,
-        priority_min=priority_min,
-        priority_max=priority_max,
-    )
+    which = Filter(status=status, **filters)
     listed = listing.queue_page if order == "queue" else listing.jobs_page
     with reading(settings) as connection:
         moment = listing.now(connection)
@@ -129,3 +124,7 @@ def show(settings: Settings, as_json: bool, job_id: int) -> None:
         document({**job_document(found.job), "failures": found.failures})
     else:
         tell(found)
+
+
+for act in ACTS:
+    jobs.add_command(act)

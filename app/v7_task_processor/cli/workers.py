@@ -20,6 +20,8 @@ COLUMNS = [
     Column("RUNNING", right=True),
     Column("SERVES", grows=True),
 ]
+RUNNING_SHOWN_MAX = 100
+"""Jobs of each worker, for programs."""
 
 
 @click.command(epilog=examples("v7 workers", "v7 workers --json | jq '.nodes[] | select(.alive | not)'"))
@@ -32,7 +34,7 @@ def workers(settings: Settings, as_json: bool) -> None:
     """
     with reading(settings) as connection:
         moment = listing.now(connection)
-        nodes = listing.nodes(connection)
+        nodes = listing.nodes(connection, RUNNING_SHOWN_MAX if as_json else 0)
     if as_json:
         document({"nodes": nodes})
     elif not nodes:

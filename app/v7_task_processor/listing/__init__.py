@@ -20,7 +20,7 @@ from .jobs import (
     last_failures,
     queue_page,
 )
-from .nodes import NodeRow, WorkerRow, nodes
+from .nodes import NodeRow, RunningRow, WorkerRow, nodes
 from .server import Transaction, missing_days, oldest_transaction
 from .session import now, reading
 
@@ -37,6 +37,7 @@ __all__ = [
     "Oldest",
     "Overview",
     "Page",
+    "RunningRow",
     "Transaction",
     "TypePage",
     "TypeRow",

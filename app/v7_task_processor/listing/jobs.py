@@ -1,7 +1,7 @@
 """Jobs by the page and one by one; dead letters."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 
 from ..errors import V7Error
-from ..schema import QUEUED, SCHEMA, failures, finished_jobs, jobs, workers
+from ..schema import QUEUED, SCHEMA, Time, failures, finished_jobs, jobs, workers
 
 LIVE = ("scheduled", "queued", "running", "dead")
 FINISHED = ("succeeded", "cancelled")
@@ -44,6 +44,8 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     claimed_at: dt.datetime | None
     dead_at: dt.datetime | None
     finished_at: dt.datetime | None
+    redriven_from: int | None
+    """The dead letter that it was redriven from, with edited event_data."""
 
 
 class FailureRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,13 +75,21 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which jobs; None: any."""
+    """Which jobs; None: any. Of two times the first is included, the second is not."""
 
     status: str | None = None
     event_type_id: int | None = None
     user_id: int | None = None
     priority_min: int | None = None
     priority_max: int | None = None
+    correlation_id: str | None = None
+    attempt_min: int | None = None
+    error: str | None = None
+    """Part of the last error, in small or large letters."""
+    created_from: dt.datetime | None = None
+    created_until: dt.datetime | None = None
+    finished_from: dt.datetime | None = None
+    finished_until: dt.datetime | None = None
 
 
 def jobs_page(
@@ -91,7 +101,7 @@ def jobs_page(
     event_chars_max: int | None = None,
 ) -> Page:
     """Jobs of any status, the newest first."""
-    table = source(which.status)
+    table = source(which)
     statement = sa.select(*columns(table, event_chars_max)).where(*conditions(table, which))
     if after is not None:
         statement = statement.where(table.c.id < after)
@@ -171,10 +181,12 @@ def last_failures(connection: sa.Connection, job_ids: Sequence[int]) -> dict[int
     return {row["job_id"]: FailureRow(**{name: row[name] for name in FailureRow.__struct_fields__}) for row in rows}
 
 
-def source(status: str | None) -> sa.FromClause:
-    if status is None:
-        return all_jobs
-    return jobs if status in LIVE else finished_jobs
+def source(which: Filter) -> sa.FromClause:
+    """Where such jobs stand."""
+    if which.status is None:
+        ended = which.finished_from is not None or which.finished_until is not None
+        return finished_jobs if ended else all_jobs
+    return jobs if which.status in LIVE else finished_jobs
 
 
 def columns(table: sa.FromClause, event_chars_max: int | None) -> list[sa.ColumnElement[Any]]:
@@ -196,16 +208,23 @@ def has_status(table: sa.FromClause, status: str) -> sa.ColumnElement[bool]:
 
 
 def conditions(table: sa.FromClause, which: Filter) -> list[sa.ColumnElement[bool]]:
-    found = [] if which.status is None else [has_status(table, which.status)]
-    if which.event_type_id is not None:
-        found.append(table.c.event_type_id == which.event_type_id)
-    if which.user_id is not None:
-        found.append(table.c.user_id == which.user_id)
-    if which.priority_min is not None:
-        found.append(table.c.priority >= which.priority_min)
-    if which.priority_max is not None:
-        found.append(table.c.priority <= which.priority_max)
-    return found
+    c = table.c
+    finished_at = sa.cast(sa.null(), Time) if table is jobs else c.finished_at
+    asked: list[tuple[object, Callable[[], sa.ColumnElement[bool]]]] = [
+        (which.status, lambda: has_status(table, str(which.status))),
+        (which.event_type_id, lambda: c.event_type_id == which.event_type_id),
+        (which.user_id, lambda: c.user_id == which.user_id),
+        (which.priority_min, lambda: c.priority >= which.priority_min),
+        (which.priority_max, lambda: c.priority <= which.priority_max),
+        (which.correlation_id, lambda: c.correlation_id == which.correlation_id),
+        (which.attempt_min, lambda: c.attempt >= which.attempt_min),
+        (which.error, lambda: c.last_error.icontains(which.error, autoescape=True)),
+        (which.created_from, lambda: c.created_at >= which.created_from),
+        (which.created_until, lambda: c.created_at < which.created_until),
+        (which.finished_from, lambda: finished_at >= which.finished_from),
+        (which.finished_until, lambda: finished_at < which.finished_until),
+    ]
+    return [condition() for value, condition in asked if value is not None]
 
 
 def find(

@@ -12,14 +12,14 @@ STATEMENT_SECONDS_MAX = 30
 
 
 @contextlib.contextmanager
-def reading(url: str) -> Iterator[sa.Connection]:
-    """A connection that only reads, sees one moment, and gives up a query after half a minute.
+def reading(url: str, seconds_max: float = STATEMENT_SECONDS_MAX) -> Iterator[sa.Connection]:
+    """A connection that only reads, sees one moment, and gives up a query after so many seconds.
 
     Raises sqlalchemy.exc.OperationalError.
     """
     with database.engine(url, only_reads=True).connect() as connection:
         connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        seconds = f"{STATEMENT_SECONDS_MAX}s"
+        seconds = f"{seconds_max:g}s"
         connection.execute(sa.select(sa.func.set_config("statement_timeout", seconds, True)))
         yield connection
 

@@ -7,11 +7,7 @@ id, attempt and worker: what is missing from the answer was taken away meanwhile
 
 from ..deadline import Connection
 from .acts import (
-    MAY_CANCEL,
-    MAY_REDRIVE,
-    MAY_RESCHEDULE,
-    MAY_RETRY,
-    MAY_SET_PRIORITY,
+    MAY,
     Mine,
     cancel,
     redrive_edited,
@@ -21,6 +17,7 @@ from .acts import (
     set_priority,
     status_of,
     taken_away,
+    why_not,
 )
 from .claiming import BEGINNING, FIRST, LAST, Claim, Frontier, Served, claim, claim_suspect
 from .ending import Failure, Held, Running, complete, fail, held_by, orphans, release, snooze
@@ -43,11 +40,7 @@ __all__ = [
     "BEGINNING",
     "FIRST",
     "LAST",
-    "MAY_CANCEL",
-    "MAY_REDRIVE",
-    "MAY_RESCHEDULE",
-    "MAY_RETRY",
-    "MAY_SET_PRIORITY",
+    "MAY",
     "Change",
     "Claim",
     "Connection",
@@ -106,6 +99,7 @@ __all__ = [
     "taken_away",
     "unregister",
     "wake",
+    "why_not",
     "workers_of",
     "write_past",
 ]

@@ -14,11 +14,14 @@ _redrive_edited = Statement("redrive_edited")
 _status_of = Statement("status_of")
 _taken_away = Statement("taken_away", PROMPT_SECONDS_MAX)
 
-MAY_CANCEL = ("scheduled", "queued", "running", "dead")
-MAY_RETRY = ("scheduled", "dead")
-MAY_RESCHEDULE = ("scheduled", "queued")
-MAY_SET_PRIORITY = ("scheduled", "queued", "dead")
-MAY_REDRIVE = ("dead",)
+MAY: dict[str, tuple[str, ...]] = {
+    "cancelled": ("scheduled", "queued", "running", "dead"),
+    "retried": ("scheduled", "dead"),
+    "rescheduled": ("scheduled", "queued"),
+    "given another priority": ("scheduled", "queued", "dead"),
+    "redriven": ("dead",),
+}
+"""What may be done with a job, and in which statuses."""
 
 
 async def cancel(connection: Connection, job_id: int) -> str | None:
@@ -29,7 +32,7 @@ async def cancel(connection: Connection, job_id: int) -> str | None:
 
 async def retry(connection: Connection, job_id: int) -> bool:
     """Queue now a job that waits for its time, or is dead. False: it is neither."""
-    return bool(await _retry(connection, id=job_id, statuses=list(MAY_RETRY)))
+    return bool(await _retry(connection, id=job_id, statuses=list(MAY["retried"])))
 
 
 async def reschedule(connection: Connection, job_id: int, run_at: dt.datetime) -> bool:
@@ -38,14 +41,15 @@ async def reschedule(connection: Connection, job_id: int, run_at: dt.datetime) -
     return bool(await _reschedule(connection, id=job_id, run_at=run_at))
 
 
-async def set_priority(connection: Connection, job_id: int, priority: int) -> bool:
-    """Change the priority of a job that does not run; it goes to the tail. False: it runs, or is finished."""
-    return bool(await _set_priority(connection, id=job_id, priority=priority))
+async def set_priority(connection: Connection, job_id: int, priority: int) -> str | None:
+    """Another priority for a job that does not run; it goes to the tail. Its status; None: it runs, or is finished."""
+    rows = await _set_priority(connection, id=job_id, priority=priority)
+    return rows[0][0] if rows else None
 
 
 async def redrive_one(connection: Connection, job_id: int) -> bool:
     """Queue a dead letter again, its failures forgiven. False: it is none."""
-    return bool(await _retry(connection, id=job_id, statuses=list(MAY_REDRIVE)))
+    return bool(await _retry(connection, id=job_id, statuses=list(MAY["redriven"])))
 
 
 async def redrive_edited(connection: Connection, job_id: int, event_data: str) -> int | None:
@@ -62,6 +66,18 @@ async def status_of(connection: Connection, job_id: int) -> str | None:
     """Where a job stands, also a finished one; None: there is no such job (any more)."""
     rows = await _status_of(connection, id=job_id)
     return rows[0][0] if rows else None
+
+
+async def why_not(connection: Connection, job_id: int, done: str) -> str | None:
+    """Why a job was not `done` (a key of MAY), in a sentence; None: there is no such job."""
+    status = await status_of(connection, job_id)
+    if status is None:
+        return None
+    *others, last = MAY[done]
+    may = f"{', '.join(others)} or {last}" if others else last
+    if status in MAY[done]:
+        return f"Job {job_id} changed while this was asked for, and is {status} now: ask again."
+    return f"Job {job_id} is {status}, and cannot be {done}: only one that is {may} can."
 
 
 Mine = tuple[int, int, int]

@@ -8,4 +8,4 @@ update v7.jobs set priority = :priority::bigint,
     position = case priority when :priority::bigint then position else nextval('v7.position') end
 from durably
 where setting <> '' and id = :id::bigint and status <> 'running'
-returning id, case status when 'queued' then pg_notify('v7', 'jobs')::text end
+returning status, case status when 'queued' then pg_notify('v7', 'jobs')::text end

@@ -1,0 +1,103 @@
+"""What people do with single jobs, from the command line."""
+
+import json
+from typing import Any
+
+import psycopg
+import pytest
+
+from v7_task_processor.cli import root
+
+from .command import answer, v7
+from .population import KEYS, populate
+
+
+class Shell:
+    """Commands in this process: a process for each would take a minute."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], url: str) -> None:
+        self.capsys, self.url = capsys, url
+
+    def __call__(self, *arguments: object, code: int = 0) -> str:
+        assert root.run(list(map(str, arguments))) == code
+        captured = self.capsys.readouterr()
+        return captured.err if code else captured.out
+
+    def row(self, columns: str, job_id: int) -> tuple[Any, ...] | None:
+        with psycopg.connect(self.url) as connection:
+            return connection.execute(f"select {columns} from v7.all_jobs where id = %s".encode(), [job_id]).fetchone()
+
+
+@pytest.fixture
+def shell(database_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
+    populate(database_url)
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    return Shell(capsys, database_url)
+
+
+def test_cancel(shell: Shell) -> None:
+    assert shell("jobs", "cancel", KEYS["running"], KEYS["dead"], KEYS["dead"]) == "2 jobs cancelled.\n"
+    assert shell.row("status", KEYS["running"]) == ("cancelled",)
+    says = shell("jobs", "cancel", KEYS["queued"], KEYS["succeeded"], 999, code=1)
+    assert says == (
+        "v7: Job 20 is succeeded, and cannot be cancelled: only one that is scheduled, queued, running or dead can.\n"
+        "There is no job 999: it never was, or was pruned.\n"
+    )
+    assert shell.row("status", KEYS["queued"]) == ("cancelled",), "the others are done all the same"
+
+
+def test_retry_reschedule_and_priority(shell: Shell) -> None:
+    assert shell("jobs", "retry", KEYS["scheduled"], KEYS["dead"]) == "2 jobs retried.\n"
+    assert shell.row("status, retry_count", KEYS["dead"]) == ("queued", 0)
+    assert shell("jobs", "reschedule", KEYS["queued"], "--run-at", "2100-01-31T12:00:00Z") == "1 job rescheduled.\n"
+    assert shell.row("run_at::text like '2100-01-31%%'", KEYS["queued"]) == (True,)
+    assert shell("jobs", "priority", KEYS["queued"], "--to", -5) == "1 job given another priority.\n"
+    assert shell.row("priority", KEYS["queued"]) == (-5,)
+
+
+def test_redrive_with_another_event(shell: Shell) -> None:
+    done = json.loads(shell("jobs", "redrive", 42, "--event-data", '{"amount": 1E0}', "--json"))
+    (new,) = done["added"]
+    assert done == {"done": [42], "refused": [], "added": [new]}
+    assert shell.row("event_data::text, redriven_from, status", new) == ('{"amount": 1E0}', 42, "queued")
+    assert shell.row("status", 42) == ("cancelled",)
+    assert "cannot be redriven" in shell("jobs", "redrive", 42, code=1)
+    assert shell("jobs", "redrive", 41) == "1 job redriven.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["cancel"], "Missing argument 'ID...'"),
+        (["cancel", "x"], "'x' is not a valid integer"),
+        (["reschedule", "1"], "Missing option '--run-at'"),
+        (["reschedule", "1", "--run-at", "tomorrow"], "'tomorrow' is no time like 2030-01-31"),
+        (["reschedule", "1", "--run-at", "9999-01-01"], "before the year 9999"),
+        (["priority", "1", "--to", str(2**63)], "is not in the range"),
+        (["redrive", "42", "--event-data", "x"], "event_data is not JSON"),
+    ],
+)
+def test_mistakes(shell: Shell, arguments: list[str], says: str) -> None:
+    assert says in shell("jobs", *arguments, code=2)
+
+
+def test_as_a_program_sees_it(database_url: str) -> None:
+    populate(database_url)
+    assert answer("jobs", "cancel", 1, url=database_url) == {"done": [1], "refused": [], "added": []}
+    done = v7("jobs", "cancel", 1, 2, "--json", url=database_url)
+    assert done.returncode == 1
+    assert [each["id"] for each in json.loads(done.stdout)["refused"]] == [1]
+
+
+def test_filters_of_the_list(shell: Shell) -> None:
+    def listed(*options: str) -> list[int]:
+        return [job["id"] for job in json.loads(shell("jobs", "list", "--json", *options))["jobs"]]
+
+    assert listed("--correlation-id", "request-20") == [20]
+    assert listed("--attempt-min", "2") == [42]
+    assert listed("--error", "SECOND") == [42]
+    assert listed("--created-until", "2000-01-01") == []
+    assert listed("--finished-from", "2000-01-01") == [21, 20]
+    assert listed("--finished-until", "2000-01-01") == []
+    (alpha, _) = json.loads(shell("workers", "--json"))["nodes"]
+    assert [job["id"] for job in alpha["workers"][0]["jobs"]] == [6]
