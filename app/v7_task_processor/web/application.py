@@ -1,5 +1,8 @@
 """What the API serves: the hot routes by themselves, everything else through Starlette."""
 
+import asyncio
+import re
+
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -28,19 +31,44 @@ The answer names its job: {{"id": 1}}
 
 /livez   200 while this process lives
 /readyz  200 while it can take events, and what an answer of 200 is worth
+
+/openapi.json  the management of jobs, event types and workers
 """
+MANAGEMENT = re.compile(r"/api/(jobs|event-types|workers|stats)/|/openapi\.json$")
 
 
 def application(settings: Settings, ingest: Ingest, readiness: Readiness) -> ASGIApp:
     """The ASGI application."""
     receivers = {PATH: Receiver(settings, ingest), BATCH_PATH: BatchReceiver(settings, ingest)}
     pages = Pages(readiness).starlette()
+    management = Management(settings)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        handler = receivers.get(scope["path"], pages) if scope["type"] == "http" else pages
+        path = scope["path"] if scope["type"] == "http" else ""
+        handler = receivers.get(path) or (management if MANAGEMENT.match(path) else pages)
         await handler(scope, receive, send)
 
     return app
+
+
+class Management:
+    """The management API, imported when it is first asked for."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.lock = asyncio.Lock()
+        self.app: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self.lock:
+            if self.app is None:
+                self.app = await asyncio.to_thread(self.imported)
+        await self.app(scope, receive, send)
+
+    def imported(self) -> ASGIApp:
+        from .management.application import application
+
+        return application(self.settings)
 
 
 class Pages:

@@ -1,0 +1,94 @@
+"""The management as an ASGI application: each route of the table, guarded, and its answer as JSON."""
+
+import functools
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route as Endpoint
+from starlette.types import ASGIApp
+
+from ...observability import logs
+from ...settings import Settings
+from ..event import shown
+from . import openapi, parameters
+from .access import Access
+from .call import Call, Route, path_id
+from .problem import Problem
+from .store import Store
+from .table import ROUTES
+
+log = logs.get(__name__)
+JSON = "application/json"
+
+
+def application(settings: Settings) -> ASGIApp:
+    """All of the management."""
+    assert settings.database_url is not None
+    access, store = Access(settings), Store(settings.database_url)
+    document = msgspec.json.encode(openapi.document())
+
+    async def described(_request: Request) -> Response:
+        return Response(document, media_type=JSON)
+
+    async def answer(request: Request, route: Route) -> Response:
+        client = request.client.host if request.client else ""
+        access.check(request.headers, client)
+        job_or_type = path_id(request.path_params["id"]) if "id" in request.path_params else 0
+        query = parameters.query(request, route.query)
+        body = None
+        if route.body is not None:
+            body = await parameters.body(request, route.body, settings.body_bytes_max)
+        call = Call(store, settings, client, job_or_type, query, body)
+        return Response(msgspec.json.encode(await route.handle(call)), media_type=JSON)
+
+    def endpoint(methods: list[Route]) -> Endpoint:
+        """All methods of one path, else Starlette answers 405 without the others."""
+        by_method = {route.method: route for route in methods}
+
+        async def one(request: Request) -> Response:
+            return await answer(request, by_method["GET" if request.method == "HEAD" else request.method])
+
+        return Endpoint(methods[0].path, one, methods=list(by_method))
+
+    paths: dict[str, list[Route]] = {}
+    for route in ROUTES:
+        paths.setdefault(route.path, []).append(route)
+    app = Starlette(
+        routes=[*map(endpoint, paths.values()), Endpoint(openapi.PATH, described)],
+        exception_handlers={
+            Problem: refuse,
+            HTTPException: functools.partial(refuse_path, access=access),
+            Exception: fail,
+        },
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+async def refuse(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return error.response()
+
+
+async def refuse_path(request: Request, error: Exception, access: Access) -> Response:
+    """404 and 405, for those who may know."""
+    assert isinstance(error, HTTPException)
+    try:
+        access.check(request.headers, request.client.host if request.client else "")
+    except Problem as problem:
+        return problem.response()
+    path = shown(request.scope["path"])
+    if error.status_code == 405:
+        allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
+        detail = f"{path} takes {allowed} only, not {shown(request.method)}."
+        return Problem("method-not-allowed", detail, {"Allow": allowed}).response()
+    return Problem("not-found", f"There is nothing at {path}; {openapi.PATH} lists what there is.").response()
+
+
+async def fail(_request: Request, _error: Exception) -> Response:
+    """A fault of ours. uvicorn logs it."""
+    detail = "This could not be answered because of an error in the program, which is logged."
+    return Problem("internal", detail).response()

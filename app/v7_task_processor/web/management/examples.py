@@ -1,0 +1,94 @@
+"""Answers as they look, for the OpenAPI document."""
+
+from typing import Any
+
+JOB: dict[str, Any] = {
+    "id": 42,
+    "status": "dead",
+    "event_type_id": 5,
+    "user_id": 7,
+    "priority": 1,
+    "position": 42,
+    "event_json": '{"amount": -1}',
+    "correlation_id": "order-1001",
+    "retry_count": 1,
+    "max_retries": 5,
+    "attempt": 1,
+    "suspect": False,
+    "worker_id": None,
+    "worker": None,
+    "last_error": "Discard: negative amount",
+    "dead_reason": "discarded: negative amount",
+    "created_at": "2030-01-31T12:00:00Z",
+    "run_at": None,
+    "queued_at": "2030-01-31T12:00:00Z",
+    "claimed_at": "2030-01-31T12:00:01Z",
+    "dead_at": "2030-01-31T12:00:02Z",
+    "finished_at": None,
+    "redriven_from": None,
+}
+FAILURE = {
+    "attempt": 1,
+    "error_type": "Discard",
+    "message": "negative amount",
+    "traceback": None,
+    "worker": "alpha:101",
+    "claimed_at": "2030-01-31T12:00:01Z",
+    "failed_at": "2030-01-31T12:00:02Z",
+}
+JOB_DETAIL = {**JOB, "event_data": {"amount": -1}, "failures": [FAILURE]}
+DEPTH = {"scheduled": 0, "queued": 10000, "running": 1, "dead": 2, "capped": ["queued"]}
+OLDEST = {"queued_at": "2030-01-31T12:00:00Z", "age_seconds": 7200.0, "at_least": False}
+TYPE = {
+    "event_type_id": 5,
+    "known": True,
+    "served": True,
+    "paused_at": "2030-01-31T12:00:00Z",
+    "paused_by": "ann, the shop is down",
+    "jobs": DEPTH,
+    "oldest": OLDEST,
+}
+RUNNING = {"id": 6, "event_type_id": 1, "attempt": 1, "claimed_at": "2030-01-31T12:00:00Z", "seconds": 10.0}
+WORKER = {
+    "id": 2,
+    "name": "alpha:101",
+    "pid": 101,
+    "started_at": "2030-01-31T12:00:00Z",
+    "running": 1,
+    "jobs": [RUNNING],
+}
+NODES = [
+    {
+        "id": 1,
+        "name": "alpha:100",
+        "pid": 100,
+        "version": "0.1.0",
+        "concurrency": 16,
+        "event_type_ids": [1, 5],
+        "started_at": "2030-01-31T12:00:00Z",
+        "heartbeat_at": "2030-01-31T14:00:00Z",
+        "beat_age_seconds": 1.5,
+        "alive": True,
+        "workers": [WORKER],
+    }
+]
+ENDED = {
+    "seconds": 60,
+    "succeeded": 1200,
+    "cancelled": 1,
+    "failed_attempts": 3,
+    "succeeded_per_second": 20.0,
+    "capped": [],
+}
+OVERVIEW = {
+    "now": "2030-01-31T14:00:00Z",
+    "jobs": DEPTH,
+    "oldest": OLDEST,
+    "paused": [5],
+    "unserved": [9],
+    "nodes": 1,
+    "nodes_lost": 0,
+    "workers": 1,
+    "last_minute": ENDED,
+    "last_hour": {**ENDED, "seconds": 3600},
+}

@@ -1,0 +1,164 @@
+"""`/api/jobs/v1`: jobs by the page, one with its history, and what people do with one."""
+
+import contextlib
+import datetime as dt
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Literal, TypeVar, cast
+
+import msgspec
+import psycopg
+from msgspec import UNSET, Meta, UnsetType
+
+from ... import listing, queue
+from ...listing import Detail, FailureRow, Filter, JobRow, Page
+from ...maintenance import recognise
+from ...queue import Connection
+from ..event import Integer
+from .call import Call
+from .parameters import Event
+from .problem import Problem
+
+Done = TypeVar("Done")
+EVENT_CHARS_MAX = 1000
+"""Of each event in a list: a page of whole ones could be a gigabyte."""
+Time = Annotated[dt.datetime, Meta(tz=True)]
+Text = Annotated[str, Meta(min_length=1, max_length=200)]
+Attempts = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Limit = Annotated[int, Meta(ge=1, le=1000)]
+Status = Literal["scheduled", "queued", "running", "dead", "succeeded", "cancelled"]
+
+
+class JobsQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which jobs. Of two times the first is included, the second is not."""
+
+    status: Status | None = None
+    event_type_id: Integer | None = None
+    user_id: Integer | None = None
+    priority_min: Integer | None = None
+    priority_max: Integer | None = None
+    correlation_id: Text | None = None
+    attempt_min: Attempts | None = None
+    error: Annotated[Text, Meta(description="Part of the last error, in small or large letters.")] | None = None
+    created_from: Time | None = None
+    created_until: Time | None = None
+    finished_from: Time | None = None
+    finished_until: Time | None = None
+    order: Annotated[
+        Literal["newest", "queue"], Meta(description="queue: what is queued, in the order in which it will be taken.")
+    ] = "newest"
+    after: Annotated[Integer, Meta(description="The last page's next_after.")] | None = None
+    limit: Limit = 20
+
+
+class JobDetail(JobRow, frozen=True, kw_only=True):
+    """One job: `event_data` is what was sent, to the letter, or a text where strict readers would refuse it."""
+
+    event_data: Event
+    failures: list[FailureRow]
+
+
+class Acted(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as an act left it. `redriven_from`: it is a new job, in place of that dead letter."""
+
+    id: int
+    status: Status
+    redriven_from: int | None = None
+
+
+class Reschedule(msgspec.Struct, frozen=True):
+    """When it is due. A time that is past is due at once."""
+
+    run_at: Time
+
+
+class Priority(msgspec.Struct, frozen=True):
+    """The lower, the sooner."""
+
+    priority: Integer
+
+
+class Redrive(msgspec.Struct, frozen=True):
+    """With `event_data` a new job is made, in place of the dead letter."""
+
+    event_data: Event | UnsetType = UNSET
+
+
+async def jobs_page(call: Call) -> Page:
+    asked: JobsQuery = call.query
+    which = Filter(**{name: getattr(asked, name) for name in Filter.__struct_fields__})
+    if asked.order == "queue" and asked.status not in (None, "queued"):
+        raise Problem("bad-request", f"order=queue lists what is queued, so status={asked.status} finds nothing.")
+    listed = listing.queue_page if asked.order == "queue" else listing.jobs_page
+    return await call.store.read(
+        lambda connection: listed(
+            connection, which, after=asked.after, limit=asked.limit, event_chars_max=EVENT_CHARS_MAX
+        )
+    )
+
+
+async def job(call: Call) -> JobDetail:
+    found = await call.store.read(lambda connection: listing.detail(connection, call.id))
+    if found is None:
+        raise missing(call.id)
+    return whole(found)
+
+
+def whole(found: Detail) -> JobDetail:
+    event = msgspec.Raw(msgspec.json.encode(found.job.event_json))
+    with contextlib.suppress(msgspec.DecodeError, RecursionError):
+        event = msgspec.json.decode(found.job.event_json, type=msgspec.Raw)
+    return JobDetail(**msgspec.structs.asdict(found.job), event_data=event, failures=found.failures)
+
+
+async def cancel(call: Call) -> Acted:
+    await act(call, "cancelled", lambda connection: queue.cancel(connection, call.id))
+    return Acted(id=call.id, status="cancelled")
+
+
+async def retry(call: Call) -> Acted:
+    await act(call, "retried", lambda connection: queue.retry(connection, call.id))
+    return Acted(id=call.id, status="queued")
+
+
+async def reschedule(call: Call) -> Acted:
+    run_at = call.body.run_at
+    try:
+        await act(call, "rescheduled", lambda connection: queue.reschedule(connection, call.id, run_at))
+    except Problem as problem:
+        if isinstance(problem.__cause__, psycopg.errors.CheckViolation):
+            raise Problem("bad-request", f"The field run_at is {run_at}: it must be before the year 9999.") from None
+        raise
+    return Acted(id=call.id, status="scheduled")
+
+
+async def priority(call: Call) -> Acted:
+    wanted = call.body.priority
+    done = "given another priority"
+    status = await act(call, done, lambda connection: queue.set_priority(connection, call.id, wanted))
+    return Acted(id=call.id, status=cast("Status", status))
+
+
+async def redrive(call: Call) -> Acted:
+    if call.body.event_data is UNSET:
+        await act(call, "redriven", lambda connection: queue.redrive_one(connection, call.id))
+        return Acted(id=call.id, status="queued")
+    event_data = bytes(call.body.event_data).decode("utf-8", "surrogatepass")
+
+    async def add(connection: Connection) -> int | None:
+        await recognise(connection)
+        return await queue.redrive_edited(connection, call.id, event_data)
+
+    return Acted(id=await act(call, "redriven", add), status="queued", redriven_from=call.id)
+
+
+async def act(call: Call, done: str, transition: Callable[[Connection], Awaitable[Done | None]]) -> Done:
+    """Do it, or say why not. `done` as in queue.MAY. Raises Problem."""
+    async with call.store.connected() as connection:
+        if answer := await transition(connection):
+            return answer
+        why = await queue.why_not(connection, call.id, done)
+        raise missing(call.id) if why is None else Problem("conflict", why)
+
+
+def missing(job_id: int) -> Problem:
+    return Problem("not-found", f"There is no job {job_id}: it never was, or its day was pruned.")

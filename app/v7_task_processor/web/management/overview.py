@@ -1,0 +1,70 @@
+"""`/api/event-types/v1`, `/api/workers/v1`, `/api/stats/v1`."""
+
+import datetime as dt
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from ... import listing, queue
+from ...listing import NodeRow, Overview, TypePage
+from ..event import Integer
+from .call import Call
+from .jobs import Limit, Text
+from .problem import Problem
+
+RUNNING_SHOWN_MAX = 100
+"""Jobs of each worker."""
+
+
+class TypesQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which types, in the order of their numbers."""
+
+    after: Annotated[Integer, Meta(description="The last page's next_after.")] | None = None
+    limit: Limit = 100
+
+
+class Pause(msgspec.Struct, frozen=True):
+    """Who pauses it, for those who will ask."""
+
+    paused_by: Text | None = None
+
+
+class TypeState(msgspec.Struct, frozen=True, kw_only=True):
+    """Since when a type's jobs wait; null: they run."""
+
+    event_type_id: int
+    paused_at: dt.datetime | None
+
+
+class Nodes(msgspec.Struct, frozen=True, kw_only=True):
+    """All nodes, each with its workers, and of each worker the jobs that it has run longest, up to 100."""
+
+    nodes: list[NodeRow]
+
+
+async def types_page(call: Call) -> TypePage:
+    asked: TypesQuery = call.query
+    return await call.store.read(
+        lambda connection: listing.types_page(connection, after=asked.after, limit=asked.limit)
+    )
+
+
+async def pause(call: Call) -> TypeState:
+    by = call.body.paused_by or f"the management API, from {call.client}"
+    since = await call.store.act(lambda connection: queue.pause_event_type(connection, call.id, by))
+    return TypeState(event_type_id=call.id, paused_at=since)
+
+
+async def resume(call: Call) -> TypeState:
+    if not await call.store.act(lambda connection: queue.resume_event_type(connection, call.id)):
+        raise Problem("not-found", f"There is no event type {call.id}: GET /api/event-types/v1 lists those there are.")
+    return TypeState(event_type_id=call.id, paused_at=None)
+
+
+async def workers(call: Call) -> Nodes:
+    return Nodes(nodes=await call.store.read(lambda connection: listing.nodes(connection, RUNNING_SHOWN_MAX)))
+
+
+async def stats(call: Call) -> Overview:
+    return await call.store.read(listing.overview)

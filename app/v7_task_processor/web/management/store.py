@@ -1,0 +1,108 @@
+"""The management's connections: few, so that what people ask never takes them from the ingest."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import psycopg
+import sqlalchemy as sa
+
+from ... import database, listing
+from ...errors import V7Error
+from ...observability import logs
+from ...queue import Connection
+from .problem import Problem, unavailable
+
+Answer = TypeVar("Answer")
+log = logs.get(__name__)
+
+AT_ONCE_MAX = 2
+"""Listings, and as many acts."""
+WAITING_MAX = 50
+LISTING_SECONDS_MAX = 5.0
+SESSION = {
+    "lock_timeout": "5s",
+    "statement_timeout": "10s",
+    # Made for the table as it is now: a plan from a quiet night would read all of a full one.
+    "plan_cache_mode": "force_custom_plan",
+}
+BUSY = "Too many wait for the database here. Ask again in a second."
+UNREACHABLE = "The database cannot be reached; nothing was done. Ask again."
+TOO_SLOW = "The database took too long over this. Ask for less: by status, by event_type_id, by a shorter time."
+LOCKED = "Another transaction holds the row, and did not end within 5 seconds; nothing was done. Ask again."
+NOT_KNOWN = "The database was lost before it confirmed this: it may be done. Look at it before you ask again."
+
+
+class Store:
+    """Reads in threads, acts on the event loop, each on a connection of its own for as long as it takes: one that
+    is kept would be found broken by the first who asks after an outage."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.threads = ThreadPoolExecutor(AT_ONCE_MAX, thread_name_prefix="listing")
+        self.acting = asyncio.Semaphore(AT_ONCE_MAX)
+        self.waiting = 0
+
+    @contextlib.contextmanager
+    def room(self) -> Iterator[None]:
+        """One of those who wait or are served. Raises Problem where they are too many."""
+        if self.waiting >= WAITING_MAX:
+            raise unavailable(BUSY)
+        self.waiting += 1
+        try:
+            yield
+        finally:
+            self.waiting -= 1
+
+    async def read(self, ask: Callable[[sa.Connection], Answer]) -> Answer:
+        """What a listing answers. Raises Problem."""
+        with self.room():
+            return await asyncio.get_running_loop().run_in_executor(self.threads, self.listed, ask)
+
+    def listed(self, ask: Callable[[sa.Connection], Answer]) -> Answer:
+        try:
+            with listing.reading(self.url, LISTING_SECONDS_MAX) as connection:
+                return ask(connection)
+        except V7Error as error:
+            raise Problem("bad-request", str(error)) from None
+        except (sa.exc.DBAPIError, psycopg.Error) as error:
+            raise explained(getattr(error, "orig", None) or error) from error
+
+    @contextlib.asynccontextmanager
+    async def connected(self) -> AsyncIterator[Connection]:
+        """A connection to act on. Raises Problem, also for what goes wrong on it."""
+        with self.room():
+            async with self.acting:
+                try:
+                    connection = await database.connect(self.url, SESSION)
+                except psycopg.Error as error:
+                    raise unavailable(UNREACHABLE) from error
+                try:
+                    yield connection
+                except psycopg.Error as error:
+                    raise (Problem("not-known", NOT_KNOWN) if connection.closed else explained(error)) from error
+                finally:
+                    await connection.close()
+
+    async def act(self, act: Callable[[Connection], Awaitable[Answer]]) -> Answer:
+        """What an act answers. Raises Problem."""
+        async with self.connected() as connection:
+            return await act(connection)
+
+
+def explained(error: BaseException) -> Problem:
+    """A refusal of Postgres', for whoever asked."""
+    if isinstance(error, psycopg.errors.QueryCanceled):
+        return unavailable(TOO_SLOW)
+    if isinstance(error, psycopg.errors.LockNotAvailable):
+        return unavailable(LOCKED)
+    if isinstance(error, psycopg.DataError):
+        return Problem("bad-request", f"The database does not take this: {str(error).strip().splitlines()[0]}.")
+    if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
+        return unavailable("The database has no schema that fits this release. Bring it up to date with: v7 migrate")
+    if isinstance(error, psycopg.OperationalError):
+        return unavailable(UNREACHABLE)
+    log.error("the database refused what the management asked", error=str(error).strip())
+    return Problem("internal", "The database refused this, for a reason that is logged.")

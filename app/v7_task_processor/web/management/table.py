@@ -1,0 +1,68 @@
+"""Every endpoint of the management, once: Starlette's routes and the OpenAPI document are made from this."""
+
+from ...listing import Overview, Page, TypePage
+from . import jobs, overview
+from .call import Nothing, Route
+from .examples import JOB, JOB_DETAIL, NODES, OVERVIEW, TYPE
+from .jobs import Acted, JobDetail, JobsQuery, Priority, Redrive, Reschedule
+from .overview import Nodes, Pause, TypesQuery, TypeState
+
+ONE = ("not-found",)
+ACT = ("not-found", "conflict", "not-known")
+QUEUED = {"id": 42, "status": "queued", "redriven_from": None}
+
+ROUTES = [
+    Route(
+        "GET", "/api/jobs/v1", "listJobs", "Jobs by the page, the newest first.", jobs.jobs_page, Page,
+        {"jobs": [JOB], "next_after": 42}, query=JobsQuery, asks={"status": "dead", "limit": 1},
+    ),
+    Route(
+        "GET", "/api/jobs/v1/{id}", "getJob", "One job, with its event and every attempt that failed.", jobs.job,
+        JobDetail, JOB_DETAIL, problems=ONE,
+    ),
+    Route(
+        "POST", "/api/jobs/v1/{id}/cancel", "cancelJob",
+        "Take a job out of the queue for good. Where it runs, its handler is told, and what it does is void.",
+        jobs.cancel, Acted, {**QUEUED, "status": "cancelled"}, body=Nothing, asks={}, problems=ACT,
+    ),
+    Route(
+        "POST", "/api/jobs/v1/{id}/retry", "retryJob", "Queue a scheduled or dead job now.", jobs.retry, Acted, QUEUED,
+        body=Nothing, asks={}, problems=ACT,
+    ),
+    Route(
+        "POST", "/api/jobs/v1/{id}/reschedule", "rescheduleJob", "Let a scheduled or queued job wait until a time.",
+        jobs.reschedule, Acted, {**QUEUED, "status": "scheduled"}, body=Reschedule,
+        asks={"run_at": "2030-01-31T12:00:00Z"}, problems=ACT,
+    ),
+    Route(
+        "POST", "/api/jobs/v1/{id}/priority", "setPriority",
+        "Give a job that does not run another priority; it goes to the tail of it.", jobs.priority, Acted, QUEUED,
+        body=Priority, asks={"priority": -5}, problems=ACT,
+    ),
+    Route(
+        "POST", "/api/jobs/v1/{id}/redrive", "redriveJob",
+        "Queue a dead letter again; with event_data as a new job in its place, and the old one is cancelled.",
+        jobs.redrive, Acted, {"id": 43, "status": "queued", "redriven_from": 42}, body=Redrive,
+        asks={"event_data": {"amount": 1}}, problems=ACT,
+    ),
+    Route(
+        "GET", "/api/event-types/v1", "listEventTypes", "Types, each with what stands where and how long.",
+        overview.types_page, TypePage, {"event_types": [TYPE], "next_after": None}, query=TypesQuery,
+        asks={"limit": 100},
+    ),
+    Route(
+        "POST", "/api/event-types/v1/{id}/pause", "pauseEventType",
+        "Let a type's jobs wait, on all nodes. What runs is finished, new events still come in.", overview.pause,
+        TypeState, {"event_type_id": 5, "paused_at": "2030-01-31T12:00:00Z"}, body=Pause,
+        asks={"paused_by": "ann, the shop is down"}, problems=("not-known",),
+    ),
+    Route(
+        "POST", "/api/event-types/v1/{id}/resume", "resumeEventType", "Let a type's jobs run again.", overview.resume,
+        TypeState, {"event_type_id": 5, "paused_at": None}, body=Nothing, asks={}, problems=("not-found", "not-known"),
+    ),
+    Route(
+        "GET", "/api/workers/v1", "listWorkers", "Nodes and their workers, and what each runs.", overview.workers,
+        Nodes, {"nodes": NODES},
+    ),
+    Route("GET", "/api/stats/v1", "getStats", "Everything at a glance.", overview.stats, Overview, OVERVIEW),
+]  # fmt: skip

@@ -1,0 +1,76 @@
+"""Where the database is away, hangs, or is another: a problem that says so, soon, and events go on."""
+
+import asyncio
+
+import httpx
+import psycopg
+import pytest
+
+from v7_task_processor import database, queue
+from v7_task_processor.web.management import store
+
+from ...support import add, one
+from ..support import proxied, serving
+from .support import answer, problem
+
+HELD_UP = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+LOST = "The database was lost before it confirmed this"
+
+
+async def test_the_database_is_away_and_comes_back(database_url: str) -> None:
+    async with proxied(database_url) as (proxy, through), serving(through) as api, api.client() as client:
+        answer(await client.get("/api/stats/v1"))
+        await proxy.stop()
+        for response in (await client.get("/api/stats/v1"), await client.post("/api/jobs/v1/1/cancel")):
+            assert problem(response, 503).startswith("The database cannot be reached")
+            assert response.headers["retry-after"] == "1"
+        await proxy.start_again()
+        answer(await client.get("/api/stats/v1"))
+        problem(await client.post("/api/jobs/v1/1/cancel"), 404)
+
+
+async def test_an_act_whose_answer_was_lost_is_not_known(database_url: str, connection: queue.Connection) -> None:
+    (job_id,) = await add(connection)
+    async with proxied(database_url) as (proxy, through), serving(through) as api, api.client() as client:
+        proxy.marker = b"-1234567"
+        response = await client.post(f"/api/jobs/v1/{job_id}/priority", content='{"priority": -1234567}')
+        assert problem(response, 500).startswith(LOST)
+    assert await one(connection, "priority", job_id) == (-1234567,)
+
+
+async def test_a_listing_that_takes_too_long(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "LISTING_SECONDS_MAX", 0.2)
+    async with serving(database_url) as api, api.client() as client:
+        with psycopg.connect(database_url) as holder:
+            holder.execute("lock table v7.jobs in access exclusive mode")
+            assert problem(await client.get("/api/jobs/v1"), 503).startswith("The database took too long over this.")
+        answer(await client.get("/api/jobs/v1"))
+
+
+async def test_too_many_at_once_are_refused_and_take_few_connections(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "WAITING_MAX", 10)
+    async with serving(database_url) as api, api.client() as client:
+        answer(await client.get("/api/stats/v1"))  # it is imported with the first request
+        with psycopg.connect(database_url, autocommit=True) as watching, psycopg.connect(database_url) as holder:
+            holder.execute("lock table v7.jobs in access exclusive mode")
+            asked = [asyncio.create_task(client.get("/api/jobs/v1")) for _ in range(20)]
+            done, waiting = set[asyncio.Task[httpx.Response]](), set(asked)
+            while len(done) < 10:
+                done, waiting = await asyncio.wait(asked, timeout=0.05)
+            held_up = (
+                "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+            )
+            assert watching.execute(held_up).fetchone() <= (store.AT_ONCE_MAX,)  # type: ignore[operator]
+            holder.rollback()
+            await asyncio.wait(waiting)
+        statuses = sorted(task.result().status_code for task in asked)
+        assert statuses == [200] * 10 + [503] * 10
+
+
+async def test_another_schema(own_database_url: str) -> None:
+    async with serving(own_database_url) as api, api.client() as client:
+        async with await database.connect(own_database_url) as connection:
+            await connection.execute("drop view v7.all_jobs")
+        assert "v7 migrate" in problem(await client.get("/api/jobs/v1"), 503)

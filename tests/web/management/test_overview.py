@@ -1,0 +1,53 @@
+"""Types, workers and everything at a glance."""
+
+from ..support import ApiProcess, rows
+from .support import answer, post, problem
+
+
+def test_event_types(populated: ApiProcess) -> None:
+    page = answer(populated.client.get("/api/event-types/v1"))
+    types = {each["event_type_id"]: each for each in page["event_types"]}
+    assert list(types) == [1, 5, 6, 9]
+    assert types[1]["jobs"] == {"scheduled": 0, "queued": 3, "running": 1, "dead": 1, "capped": []}
+    assert types[5]["paused_by"] == "v7 types pause by someone@somewhere"
+    assert types[5]["oldest"]["age_seconds"] >= 7200
+    first = answer(populated.client.get("/api/event-types/v1?limit=3"))
+    assert first["next_after"] == 6
+    second = answer(populated.client.get("/api/event-types/v1?limit=3&after=6"))
+    assert [each["event_type_id"] for each in second["event_types"]] == [9]
+    assert "limit is x" in problem(populated.client.get("/api/event-types/v1?limit=x"), 400)
+
+
+def test_pause_and_resume(populated: ApiProcess, database_url: str) -> None:
+    state = "select paused_by from v7.event_types where event_type_id = -7"
+    first = answer(post(populated, "/api/event-types/v1/-7/pause", '{"paused_by": "ann"}'))
+    assert first["event_type_id"] == -7
+    assert rows(database_url, state) == [("ann",)]
+    again = answer(post(populated, "/api/event-types/v1/-7/pause"))
+    assert again == first, "it is paused since the first time, by the first"
+    assert rows(database_url, state) == [("ann",)]
+    resumed = {"event_type_id": -7, "paused_at": None}
+    assert answer(post(populated, "/api/event-types/v1/-7/resume")) == resumed
+    assert answer(post(populated, "/api/event-types/v1/-7/resume")) == resumed
+    answer(post(populated, "/api/event-types/v1/-7/pause"))
+    assert rows(database_url, state) == [("the management API, from 127.0.0.1",)]
+    assert problem(post(populated, "/api/event-types/v1/77/resume"), 404).startswith("There is no event type 77")
+    assert "paused_by is 1" in problem(post(populated, "/api/event-types/v1/5/pause", '{"paused_by": 1}'), 400)
+
+
+def test_workers_and_what_they_run(populated: ApiProcess) -> None:
+    alpha, beta = answer(populated.client.get("/api/workers/v1"))["nodes"]
+    (worker,) = alpha["workers"]
+    assert (alpha["version"], alpha["alive"], worker["running"]) == ("0.1.0", True, 1)
+    (job,) = worker["jobs"]
+    assert (job["id"], job["event_type_id"], job["attempt"]) == (6, 1, 1)
+    assert job["seconds"] >= 10
+    assert (beta["alive"], beta["workers"]) == (False, [])
+    assert "There is no query parameter 'x'" in problem(populated.client.get("/api/workers/v1?x=1"), 400)
+
+
+def test_everything_at_a_glance(populated: ApiProcess) -> None:
+    found = answer(populated.client.get("/api/stats/v1"))
+    assert found["jobs"] == {"scheduled": 1, "queued": 5, "running": 1, "dead": 2, "capped": []}
+    assert (found["paused"], found["unserved"], found["nodes_lost"]) == ([5], [9], 1)
+    assert found["last_hour"]["failed_attempts"] == 3
