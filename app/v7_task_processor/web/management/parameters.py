@@ -7,7 +7,7 @@ from json import JSONDecodeError
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
-from msgspec import UNSET, Meta
+from msgspec import Meta
 from starlette.requests import ClientDisconnect, Request
 
 from ..event import NESTING_LEVELS_MAX, Refused, byte_at, members, nesting_fits, shown
@@ -126,7 +126,3 @@ def wanted(hint: Any) -> str:
 def listed(kind: type[msgspec.Struct]) -> str:
     names: Iterable[str] = kind.__struct_fields__
     return ", ".join(names) or "nothing"
-
-
-def given(value: Any) -> bool:
-    return value is not UNSET
