@@ -101,3 +101,9 @@ def test_filters_of_the_list(shell: Shell) -> None:
     assert listed("--finished-until", "2000-01-01") == []
     (alpha, _) = json.loads(shell("workers", "--json"))["nodes"]
     assert [job["id"] for job in alpha["workers"][0]["jobs"]] == [6]
+
+
+def test_a_page_on_which_none_was_found_says_how_to_go_on(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("v7_task_processor.listing.jobs.LOOKED_MAX", 3)
+    assert shell("jobs", "list", "--user", "8").endswith("… and more: the same with --after 21\n")
+    assert shell("jobs", "list", "--user", "8", "--after", "2") == "No such jobs.\n"

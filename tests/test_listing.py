@@ -1,5 +1,6 @@
 """What people are shown: right on one of everything, bounded on many."""
 
+import datetime as dt
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,11 +10,13 @@ import sqlalchemy as sa
 
 from v7_task_processor import listing
 from v7_task_processor.errors import V7Error
-from v7_task_processor.listing import Filter, depth
+from v7_task_processor.listing import Filter, depth, jobs
 
 from .conftest import fresh
 from .nodes import wait_until
 from .population import HOSTILE, KEYS, NUL_EVENT, populate
+
+LONG_AGO = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +63,33 @@ def test_pages_go_on_where_the_last_one_ended(reading: sa.Connection) -> None:
         (Filter(priority_max=-1), {"better"}),
         (Filter(priority_min=0, priority_max=0), {"paused"}),
         (Filter(event_type_id=-1), set()),
+        (Filter(correlation_id="request-21"), {"cancelled"}),
+        (Filter(attempt_min=1, status="dead"), {"hostile", "dead"}),
+        (Filter(error="second"), {"dead"}),
+        (Filter(error="s_cond"), set()),
+        (Filter(created_until=LONG_AGO), set()),
+        (Filter(created_from=LONG_AGO, user_id=8), {"paused", "unserved", "suspect"}),
+        (Filter(finished_from=LONG_AGO), {"succeeded", "cancelled"}),
+        (Filter(finished_from=LONG_AGO, status="queued"), set()),
     ],
 )
 def test_filters(reading: sa.Connection, which: Filter, names: set[str]) -> None:
     assert set(ids(listing.jobs_page(reading, which))) == {KEYS[name] for name in names}
+
+
+def test_a_filter_without_an_index_looks_at_some_and_goes_on(
+    reading: sa.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "LOOKED_MAX", 3)
+    for which in (Filter(user_id=8), Filter(user_id=8, status="queued")):
+        pages = [listing.jobs_page(reading, which, limit=2)]
+        while (after := pages[-1].next_after) is not None:
+            pages.append(listing.jobs_page(reading, which, after=after, limit=2))
+            assert len(pages) < 10
+        assert [each for page in pages for each in ids(page)] == [7, 4, 3]
+        assert max(len(page.jobs) for page in pages) <= 2
+    first = listing.jobs_page(reading, Filter(user_id=8))
+    assert (ids(first), first.next_after) == ([], 21), "of 42, 41 and 21 none"
 
 
 def test_the_queue_is_in_the_order_of_claims(reading: sa.Connection) -> None:
@@ -225,6 +251,8 @@ def full(server_url: str, template: str) -> Iterator[str]:
         pytest.param(listing.nodes, id="nodes"),
         pytest.param(lambda connection: listing.jobs_page(connection, Filter()), id="jobs"),
         pytest.param(lambda connection: listing.jobs_page(connection, Filter(), after=5000), id="jobs after"),
+        pytest.param(lambda connection: listing.jobs_page(connection, Filter(user_id=-1)), id="jobs of a user"),
+        pytest.param(lambda connection: listing.jobs_page(connection, Filter(error="x")), id="jobs by error"),
         pytest.param(lambda connection: listing.queue_page(connection, Filter(), after=5000), id="queue"),
         pytest.param(lambda connection: listing.queue_page(connection, Filter(event_type_id=3)), id="queue of a type"),
         pytest.param(lambda connection: listing.dead_page(connection, after=25000), id="dead"),
@@ -240,6 +268,7 @@ def test_no_listing_reads_the_whole_table(full: str, ask: Callable[[sa.Connectio
 
     with pytest.MonkeyPatch.context() as patch, listing.reading(full) as connection:
         patch.setattr(depth, "COUNT_MAX", 100)
+        patch.setattr(jobs, "LOOKED_MAX", 100)
         sa.event.listen(connection, "before_cursor_execute", note)
         ask(connection)
     with psycopg.connect(full) as plain:

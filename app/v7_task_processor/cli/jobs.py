@@ -70,7 +70,7 @@ def list_jobs(
         page = listed(connection, which, after=after, limit=limit, event_chars_max=chars)
     if as_json:
         document({"jobs": [job_document(job) for job in page.jobs], "next_after": page.next_after})
-    elif not page.jobs:
+    elif not page.jobs and page.next_after is None:
         click.echo("No such jobs." if which != Filter() or after is not None else "No jobs yet.")
     else:
         print_page(page, moment)
@@ -87,7 +87,10 @@ def print_page(page: Page, moment: dt.datetime) -> None:
         Column("AGE", right=True),
         Column("EVENT", grows=True),
     ]
-    table(columns, [cells(job, moment) for job in page.jobs])
+    if page.jobs:
+        table(columns, [cells(job, moment) for job in page.jobs])
+    else:
+        click.echo(f"None among the {listing.LOOKED_MAX:,} that were looked at.")
     if page.next_after is not None:
         click.echo(f"… and more: the same with --after {page.next_after}")
 

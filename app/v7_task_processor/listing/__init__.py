@@ -8,6 +8,7 @@ from .depth import Depth, Ended, Oldest, Overview, TypePage, TypeRow, overview, 
 from .jobs import (
     FINISHED,
     LIVE,
+    LOOKED_MAX,
     Detail,
     FailureRow,
     Filter,
@@ -27,6 +28,7 @@ from .session import now, reading
 __all__ = [
     "FINISHED",
     "LIVE",
+    "LOOKED_MAX",
     "Depth",
     "Detail",
     "Ended",

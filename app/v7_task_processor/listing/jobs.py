@@ -11,6 +11,9 @@ from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 from ..errors import V7Error
 from ..schema import QUEUED, SCHEMA, Time, failures, finished_jobs, jobs, workers
 
+LOOKED_MAX = 100_000
+INDEXED = {"status", "finished_from", "finished_until"}
+"""Parts of a filter that an index or the partitions serve."""
 LIVE = ("scheduled", "queued", "running", "dead")
 FINISHED = ("succeeded", "cancelled")
 
@@ -100,12 +103,32 @@ def jobs_page(
     limit: int = 20,
     event_chars_max: int | None = None,
 ) -> Page:
-    """Jobs of any status, the newest first."""
+    """Jobs of any status, the newest first.
+
+    Where a filter has no index it looks at LOOKED_MAX of them: the page may then have fewer jobs than it could, or
+    none, and the next one goes on after those that were looked at.
+    """
     table = source(which)
-    statement = sa.select(*columns(table, event_chars_max)).where(*conditions(table, which))
+    inner = conditions(table, only(which, INDEXED))
     if after is not None:
-        statement = statement.where(table.c.id < after)
-    return page(connection, statement.order_by(table.c.id.desc()), limit)
+        inner.append(table.c.id < after)
+    rest = only(which, set(Filter.__struct_fields__) - INDEXED)
+    if rest == Filter():
+        statement = sa.select(*columns(table, event_chars_max)).where(*inner).order_by(table.c.id.desc())
+        return page(connection, statement, limit)
+    looked = sa.select(table).where(*inner).order_by(table.c.id.desc()).limit(LOOKED_MAX).subquery("looked")
+    statement = sa.select(*columns(looked, event_chars_max)).where(*conditions(looked, rest))
+    found = page(connection, statement.order_by(looked.c.id.desc()), limit)
+    if found.next_after is None:
+        seen = sa.select(table.c.id).where(*inner).order_by(table.c.id.desc()).limit(LOOKED_MAX).subquery()
+        count, last = connection.execute(sa.select(sa.func.count(), sa.func.min(seen.c.id))).one()
+        found = msgspec.structs.replace(found, next_after=last if count == LOOKED_MAX else None)
+    return found
+
+
+def only(which: Filter, names: set[str]) -> Filter:
+    """Some parts of a filter."""
+    return Filter(**{name: getattr(which, name) for name in names})
 
 
 def queue_page(
@@ -196,7 +219,7 @@ def columns(table: sa.FromClause, event_chars_max: int | None) -> list[sa.Column
     special: dict[str, sa.ColumnElement[Any]] = {
         "event_json": event if event_chars_max is None else sa.func.left(event, event_chars_max),
         "worker": named.correlate(table).scalar_subquery(),
-        "finished_at": sa.null() if table is jobs else table.c.finished_at,
+        "finished_at": table.c.finished_at if "finished_at" in table.c else sa.null(),
     }
     names = JobRow.__struct_fields__
     return [(special[name] if name in special else table.c[name]).label(name) for name in names]
@@ -209,7 +232,7 @@ def has_status(table: sa.FromClause, status: str) -> sa.ColumnElement[bool]:
 
 def conditions(table: sa.FromClause, which: Filter) -> list[sa.ColumnElement[bool]]:
     c = table.c
-    finished_at = sa.cast(sa.null(), Time) if table is jobs else c.finished_at
+    finished_at = c.finished_at if "finished_at" in c else sa.cast(sa.null(), Time)
     asked: list[tuple[object, Callable[[], sa.ColumnElement[bool]]]] = [
         (which.status, lambda: has_status(table, str(which.status))),
         (which.event_type_id, lambda: c.event_type_id == which.event_type_id),
