@@ -229,8 +229,8 @@ STANDBY_ONLY = (
 FULL = ("too many clients", "too many connections", "remaining connection slots")
 """What Postgres says where max_connections, or the limit of a role or database, is reached."""
 CONNECTIONS_NEEDED = (
-    "A node needs 5 connections, 3 more for each worker process and 4 for each API process: raise max_connections, or "
-    "run fewer processes (V7_WORKER_PROCESSES, V7_API_PROCESSES)."
+    "A node needs 5 connections, 3 more for each worker process and 4 for each API process (8 while its management is "
+    "asked): raise max_connections, or run fewer processes (V7_WORKER_PROCESSES, V7_API_PROCESSES)."
 )
 
 

@@ -20,11 +20,12 @@ LOST = "The database was lost before it confirmed this"
 async def test_the_database_is_away_and_comes_back(database_url: str) -> None:
     async with proxied(database_url) as (proxy, through), serving(through) as api, api.client() as client:
         answer(await client.get("/api/stats/v1"))
-        await proxy.stop()
+        proxy.refuses = True
+        await proxy.reset()
         for response in (await client.get("/api/stats/v1"), await client.post("/api/jobs/v1/1/cancel")):
             assert problem(response, 503).startswith("The database cannot be reached")
             assert response.headers["retry-after"] == "1"
-        await proxy.start_again()
+        proxy.refuses = False
         answer(await client.get("/api/stats/v1"))
         problem(await client.post("/api/jobs/v1/1/cancel"), 404)
 

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal, TypeVar, cast
 
 import msgspec
-import psycopg
 from msgspec import UNSET, Meta, UnsetType
 
 from ... import listing, queue
@@ -21,6 +20,8 @@ from .problem import Problem
 Done = TypeVar("Done")
 EVENT_CHARS_MAX = 1000
 """Of each event in a list: a page of whole ones could be a gigabyte."""
+REACH = dt.datetime(9999, 1, 1, tzinfo=dt.UTC)
+"""A CHECK refuses such a run_at."""
 Time = Annotated[dt.datetime, Meta(tz=True)]
 Text = Annotated[str, Meta(min_length=1, max_length=200)]
 Attempts = Annotated[int, Meta(ge=0, le=2**31 - 1)]
@@ -121,13 +122,10 @@ async def retry(call: Call) -> Acted:
 
 
 async def reschedule(call: Call) -> Acted:
-    run_at = call.body.run_at
-    try:
-        await act(call, "rescheduled", lambda connection: queue.reschedule(connection, call.id, run_at))
-    except Problem as problem:
-        if isinstance(problem.__cause__, psycopg.errors.CheckViolation):
-            raise Problem("bad-request", f"The field run_at is {run_at}: it must be before the year 9999.") from None
-        raise
+    run_at: dt.datetime = call.body.run_at
+    if run_at >= REACH:
+        raise Problem("bad-request", f"The field run_at is {run_at}: it must be before the year 9999.")
+    await act(call, "rescheduled", lambda connection: queue.reschedule(connection, call.id, run_at))
     return Acted(id=call.id, status="scheduled")
 
 

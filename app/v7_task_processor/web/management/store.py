@@ -81,6 +81,8 @@ class Store:
                     raise unavailable(UNREACHABLE) from error
                 try:
                     yield connection
+                except psycopg.errors.ReadOnlySqlTransaction as error:  # it became a standby, and is given up for that
+                    raise unavailable(UNREACHABLE) from error
                 except psycopg.Error as error:
                     raise (Problem("not-known", NOT_KNOWN) if connection.closed else explained(error)) from error
                 finally:
