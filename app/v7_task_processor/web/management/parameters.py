@@ -30,7 +30,7 @@ def query(request: Request, kind: type[Asked]) -> Asked:
 async def body(request: Request, kind: type[Asked], bytes_max: int) -> Asked:
     """The body as such a Struct; none at all is {}. Raises Problem."""
     text = await whole(request, bytes_max)
-    if text and (why := media_refusal(dict(request.scope["headers"]))):
+    if text and (why := media_refusal(dict(request.scope["headers"]), (b"application/json",))):
         raise Problem("unsupported-media-type", why)
     given: dict[str, Any] = {}
     for name, value in fields(text or b"{}", kind):
@@ -61,7 +61,7 @@ def fields(body: bytes, kind: type[msgspec.Struct]) -> list[tuple[str, str]]:
             raise Problem("bad-request", f"The body is no JSON object: {wanted}.")
         if not nesting_fits(body, NESTING_LEVELS_MAX + 1):
             raise Problem("bad-request", f"The body is nested deeper than {NESTING_LEVELS_MAX} levels.")
-        return list(members(text))
+        return list(members(text, "the body"))
     except UnicodeDecodeError as error:
         raise Problem("bad-request", f"The body is not UTF-8: {error.reason} (byte {error.start}).") from None
     except JSONDecodeError as error:
