@@ -6,7 +6,9 @@ import datetime as dt
 import pytest
 
 from v7_task_processor import database, maintenance, queue
+from v7_task_processor.counting import Account
 from v7_task_processor.maintenance import Chores, run_every
+from v7_task_processor.observability.counts import Counts
 from v7_task_processor.queue import Connection, Failure
 
 from .support import EVERYTHING, add, event, rows, take, worker
@@ -157,7 +159,7 @@ async def test_a_full_batch_is_followed_by_the_next_at_once(
 
 
 async def test_a_round_does_what_is_due_and_nothing_twice(connection: Connection, database_url: str) -> None:
-    chores = Chores(database.Link(database_url), 7)
+    chores = Chores(database.Link(database_url), 7, Account(Counts()))
     old, orphan = await old_day(connection, 9), (await add(connection, event_type_id=3))[0]
     worker_id = await worker(connection)
     await take(connection, worker_id)

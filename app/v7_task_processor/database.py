@@ -14,7 +14,7 @@ from .errors import ConfigurationError, DatabaseUnavailable
 if TYPE_CHECKING:  # half a second to import, and most processes never migrate or list
     import sqlalchemy as sa
 
-SCHEMA_VERSION = "0004"
+SCHEMA_VERSION = "0005"
 """The migration that this release needs."""
 
 MIGRATION_LOCK = 0x76375F6D  # "v7_m": one migrator at a time, the others wait and find nothing to do
@@ -229,7 +229,7 @@ STANDBY_ONLY = (
 FULL = ("too many clients", "too many connections", "remaining connection slots")
 """What Postgres says where max_connections, or the limit of a role or database, is reached."""
 CONNECTIONS_NEEDED = (
-    "A node needs 5 connections, 3 more for each worker process and 4 for each API process (8 while its management is "
+    "A node needs 5 connections, 3 more for each worker process and 6 for each API process (10 while its management is "
     "asked): raise max_connections, or run fewer processes (V7_WORKER_PROCESSES, V7_API_PROCESSES)."
 )
 

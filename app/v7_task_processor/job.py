@@ -30,6 +30,8 @@ class Job(msgspec.Struct, kw_only=False, weakref=True):
     created_at: dt.datetime
     _position: int = 0
     """Where it stands among those of its priority, for whoever gives it back."""
+    _waited_seconds: float = 0.0
+    """In the queue, since it last became runnable, until it was claimed."""
     _decoded: Any = msgspec.UNSET
 
     @property

@@ -9,8 +9,10 @@ from typing import Any
 import psycopg
 
 from . import queue
+from .counting import IDLE_SECONDS, WRITE_SECONDS, Account
 from .database import Link
 from .observability import logs, telemetry
+from .observability.families import TYPES_MAX
 from .queue import Connection, Held
 
 log = logs.get(__name__)
@@ -180,8 +182,8 @@ async def all_of(connection: Connection, *steps: Callable[[], Awaitable[Any]]) -
 class Chores:
     """One round of what is due, each thing in its own rhythm, one after the other on one connection."""
 
-    def __init__(self, link: Link, retention_days: int) -> None:
-        self.link, self.retention_days = link, retention_days
+    def __init__(self, link: Link, retention_days: int, account: Account) -> None:
+        self.link, self.retention_days, self.account = link, retention_days, account
         self.due: dict[str, float] = {}
         self.refused: set[int] = set()
 
@@ -196,6 +198,8 @@ class Chores:
             lambda: promote(connection, self.refused),
             lambda: self.if_due("orphans", ORPHANS_SECONDS, lambda: release_orphans(connection, self.refused)),
             lambda: self.if_due("types", TYPES_SECONDS, lambda: queue.discover_event_types(connection)),
+            lambda: self.if_due("counts", WRITE_SECONDS, lambda: self.account.keep(connection)),
+            lambda: self.if_due("fold", IDLE_SECONDS, lambda: queue.fold_counts(connection, IDLE_SECONDS, TYPES_MAX)),
             lambda: self.if_due("prune", PRUNE_SECONDS, lambda: prune(connection, self.retention_days)),
         )
         return float(pause)

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, DateTime, Index, Integer, Table, Text
-from sqlalchemy.dialects.postgresql import ARRAY, JSON
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
 
 SCHEMA = "v7"
 metadata = sa.MetaData(
@@ -163,6 +163,7 @@ event_types = Table(
     Column("paused_at", Time, comment="Since when its jobs wait; null: they run."),
     Column("paused_by", Text, comment="Who paused it, and by what."),
     CheckConstraint("(paused_at is null) = (paused_by is null)", "paused"),
+    Index("event_types_created_at", "created_at", "event_type_id"),
     comment="One row for each type of event, made by its first event.",
 )
 
@@ -214,4 +215,29 @@ server = Table(
     Column("seen_at", Time, nullable=False, server_default=sa.func.now(), comment="When it was first seen there."),
     CheckConstraint("one_row", "one_row"),
     comment="Where this database stands. Where that changes, ids and positions jump, so that none is given out twice.",
+)
+
+metrics = Table(
+    "metrics",
+    metadata,
+    Column(
+        "source",
+        sa.Uuid(as_uuid=False),
+        primary_key=True,
+        comment="A process, by a number of its own making; all zeros: the sum of those that ended.",
+    ),
+    Column(
+        "counts",
+        JSONB,
+        nullable=False,
+        comment="By name|event_type_id|label: a counter's number; a histogram's buckets, the rest, and the sum.",
+    ),
+    Column(
+        "written_at",
+        Time,
+        nullable=False,
+        server_default=sa.func.now(),
+        comment="When it last changed; after a minute without a change it is added to the sum.",
+    ),
+    comment="What processes have counted, for GET /metrics: one row each, and one for all that ended.",
 )

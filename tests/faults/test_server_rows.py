@@ -9,7 +9,9 @@ import psycopg
 import pytest
 
 from v7_task_processor import database
+from v7_task_processor.counting import Account
 from v7_task_processor.maintenance import Chores
+from v7_task_processor.observability.counts import Counts
 from v7_task_processor.queue import Connection
 from v7_task_processor.settings import Settings
 from v7_task_processor.worker import node as module
@@ -49,7 +51,7 @@ async def test_a_job_that_cannot_be_queued_holds_up_no_other_and_is_tried_again(
         await schedule(connection, 1, 30)
         bad = await schedule(connection, 13, 2)
         await schedule(connection, 1, 2000)
-        chores = Chores(database.Link(database_url), 7)
+        chores = Chores(database.Link(database_url), 7, Account(Counts()))
         left = "select id from v7.jobs where status = 'scheduled' order by id"
         for _ in range(200):
             await chores.round()
@@ -83,7 +85,7 @@ async def test_a_chore_that_fails_keeps_no_other_from_being_done(database_url: s
             "insert into v7.idempotency_keys (key, body_sha256, job_id, created_at)"
             " values ('k', '', 1, now() - interval '8 days')"
         )
-        chores = Chores(database.Link(database_url), 7)
+        chores = Chores(database.Link(database_url), 7, Account(Counts()))
         with pytest.raises(psycopg.errors.DependentObjectsStillExist):
             await chores.round()
         assert await one(connection, "status", orphan) == ("queued",)

@@ -151,3 +151,18 @@ async def test_the_senders_limit_of_failures_holds_then_the_handlers_then_the_de
     await queue.release(connection, worker_id, [(job.id, job.attempt)])
     await connection.execute("update v7.jobs set suspect = false")
     assert (await take_one(connection, worker_id, served._replace(type_limits={1: 1, 2: 1}))).max_retries == expected
+
+
+async def test_a_claim_says_how_long_each_had_been_runnable(connection: Connection) -> None:
+    first, second, third = await add(connection, 3)
+    worker_id = await worker(connection)
+    await connection.execute("update v7.jobs set queued_at = now() - interval '90 s' where id = %s", [first])
+    await connection.execute("update v7.jobs set queued_at = null where id = %s", [second])
+    await connection.execute("update v7.jobs set suspect = true where id = %s", [third])
+    claim = await queue.claim(connection, worker_id, 10, BEGINNING, EVERYTHING)
+    assert [job.id for job in claim.jobs] == [first, second]
+    assert 90 <= claim.jobs[0]._waited_seconds < 150
+    assert claim.jobs[1]._waited_seconds == 0
+    alone = await queue.claim_suspect(connection, worker_id, EVERYTHING)
+    assert [job.id for job in alone.jobs] == [third]
+    assert 0 <= alone.jobs[0]._waited_seconds < 60

@@ -67,6 +67,8 @@ VALUES: dict[str, Any] = {
     "priority": 1,
     "event_data": "1",
     "event_type_id": None,
+    "idle_seconds": 60.0,
+    "types_max": 50,
 }
 LOOKED_UP = r"Index Scan using jobs_pkey on jobs\n\s+Index Cond: \(id = (given\.id|ANY \([^)]*\))\)"
 ORDERED = r"Limit\n\s+->  LockRows\n\s+->  Index Scan using {} on jobs"
@@ -193,3 +195,13 @@ def test_a_plan_made_on_an_empty_table_is_still_right_when_it_is_full(planner: P
         lines = planner.execute(b"explain (analyze, timing off) " + call, arguments)
         read_in_vain = [int(each) for (line,) in lines for each in re.findall(r"Rows Removed.*: (\d+)", line)]
         assert max(read_in_vain, default=0) <= BATCH, call  # not the 20,000 that wait
+
+
+def test_which_types_came_first_is_read_from_an_index(planner: Planner) -> None:
+    """There may be a hundred thousand, and each fold and each scrape asks."""
+    fill(planner, "never filled")
+    planner.execute("insert into v7.event_types (event_type_id) select generate_series(1, 20000)")
+    planner.execute("analyze v7.event_types")
+    for session, mode in itertools.product((HOT, {}), MODES):
+        assert "using event_types_created_at on event_types" in plan(planner, "fold_counts", session, mode)
+    planner.execute("delete from v7.event_types")

@@ -81,9 +81,9 @@ async def test_what_the_database_says_that_workers_hold(connection: Connection) 
     await connection.execute("update v7.jobs set suspect = true, retry_count = 3 where id = %s", [suspect])
     found = await queue.held_by(connection, [one_worker, another, third])
     assert found == [
-        Running(suspect, 1, one_worker, True, 5, 3),
-        Running(better, 1, another, False, 5, 0),
-        Running(worse, 1, one_worker, False, 5, 0),
+        Running(suspect, 1, one_worker, True, 5, 3, 1),
+        Running(better, 1, another, False, 5, 0, 1),
+        Running(worse, 1, one_worker, False, 5, 0, 1),
     ]
     assert await queue.held_by(connection, [another]) == [found[1]]
     assert await queue.held_by(connection, []) == []

@@ -10,6 +10,7 @@ import pytest
 
 from v7_task_processor import Discard, Job, Snooze
 from v7_task_processor.job import decode
+from v7_task_processor.observability import telemetry
 from v7_task_processor.observability.logs import current_job
 from v7_task_processor.worker.outcome import Release
 from v7_task_processor.worker.slots import ENDED, SUCCEEDED
@@ -183,3 +184,33 @@ async def test_a_job_of_a_type_without_a_handler_goes_back(bench: Bench) -> None
     bench.add(1)
     (ended,) = bench.ended
     assert (ended.outcome, ended.slot) == (Release(), None)
+
+
+async def test_how_long_jobs_waited_and_ran_is_told(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telemetry, "_subscribers", [])
+    told: list[object] = []
+    telemetry.subscribe(lambda event, fields: told.append((event, dict(fields))))
+
+    async def handler(job: Job) -> None:
+        bench.time += 2.5
+
+    bench.handle(handler)
+    await bench.run(1)
+    bench.executor.tell_waits()
+    bench.executor.tell_waits()
+    assert told == [("jobs.started", {"waits": [0.5]})]
+    assert bench.ended[0].seconds == 2.5
+
+
+async def test_what_waits_claimed_for_a_free_place_has_waited_for_that_too(bench: Bench) -> None:
+    gate = asyncio.Event()
+
+    async def handler(job: Job) -> None:
+        await gate.wait()
+
+    bench.handle(handler)
+    bench.add(*range(5))
+    bench.time += 0.05
+    gate.set()
+    await bench.run()
+    assert bench.executor.waits == pytest.approx([0.5, 0.5, 0.5, 0.5, 0.55])

@@ -350,6 +350,39 @@ async def test_what_died_is_told_once_with_its_job(
     (job,) = await bench.take(1)
     bench.say(job, FAILED)
     await bench.written()
-    ((event, fields),) = told
+    ((event, fields),) = [each for each in told if each[0].startswith("job.")]
     names = ("job_id", "attempt", "retry_count", "max_retries", "error")
     assert (event, *(fields[name] for name in names)) == ("job.dead", job.id, 1, 1, 1, "E: m")
+
+
+async def test_what_handlers_did_is_told_by_the_batch_with_types_and_times(
+    bench: Bench, connection: Connection, told: list[tuple[str, Any]]
+) -> None:
+    outcomes: list[Outcome | None] = [None, None, FAILED, Discard("no"), Snooze(9), Release()]
+    for event_type_id in range(len(outcomes)):
+        await add(connection, event_type_id=event_type_id)
+    for job, outcome in zip(await bench.take(10), outcomes, strict=True):
+        slot = bench.section.start(job.id, job.attempt, 0.0)
+        bench.recorder.add(Ended(job, bench.session.worker_id, slot, outcome, float(job.event_type_id)))
+    await bench.written()
+    ended = {fields["outcome"]: fields["ended"] for event, fields in told if event == "attempts.ended"}
+    assert ended == {
+        "succeeded": [(0, 0.0), (1, 1.0)],
+        "failed": [(2, 2.0)],
+        "discarded": [(3, 3.0)],
+        "snoozed": [(4, 4.0)],
+    }
+
+
+async def test_a_success_that_postgres_refuses_is_told_as_the_failure_it_becomes(
+    bench: Bench, connection: Connection, told: list[tuple[str, Any]]
+) -> None:
+    good, bad = await add(connection, 2)
+    jobs = await bench.take(2)
+    async with refused(connection, "v7.finished_jobs", bad):
+        for job in jobs:
+            bench.say(job, None)
+        await bench.written()
+    ended = [fields["outcome"] for event, fields in told if event == "attempts.ended"]
+    assert sorted(ended) == ["failed", "succeeded"]
+    assert await one(connection, "status", good) == ("succeeded",)

@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from v7_task_processor import maintenance, queue
+from v7_task_processor.observability import telemetry
 from v7_task_processor.queue import Connection, Held, Running
 from v7_task_processor.settings import Settings
 from v7_task_processor.worker import rescue
@@ -51,7 +52,7 @@ def verdict_of(held: list[Running], becomes: str) -> Verdict:
 @pytest.mark.parametrize("case", CASES)
 def test_verdict(case: str) -> None:
     death, jobs, becomes = CASES[case]
-    held = [Running(place, 1, 9, bool(suspect), 5, 0) for place, (_, suspect) in enumerate(jobs)]
+    held = [Running(place, 1, 9, bool(suspect), 5, 0, 1) for place, (_, suspect) in enumerate(jobs)]
     notes = [Noted(place, 1, 0.0, state) for place, (state, _) in enumerate(jobs) if state is not FREE]
     assert judge(held, notes, death) == verdict_of(held, becomes)
 
@@ -62,18 +63,18 @@ def test_verdict(case: str) -> None:
 )
 @pytest.mark.fault(8)
 def test_without_notes_everything_may_have_started(death: Death, suspects: list[int], becomes: str) -> None:
-    held = [Running(place, 1, 9, bool(suspect), 5, 0) for place, suspect in enumerate(suspects)]
+    held = [Running(place, 1, 9, bool(suspect), 5, 0, 1) for place, suspect in enumerate(suspects)]
     assert judge(held, None, death) == verdict_of(held, becomes)
 
 
 def test_notes_of_an_earlier_attempt_say_nothing() -> None:
-    held = [Running(1, 2, 9, False, 5, 0)]
+    held = [Running(1, 2, 9, False, 5, 0, 1)]
     assert judge(held, [Noted(1, 1, 0.0, SUCCEEDED)], CRASH) == verdict_of(held, "r")
 
 
 def test_a_rescue_that_is_repeated_does_not_charge_who_is_left() -> None:
     """Two had started; the first was given back before the connection broke."""
-    left = [Running(2, 1, 9, False, 5, 0)]
+    left = [Running(2, 1, 9, False, 5, 0, 1)]
     notes = [Noted(1, 1, 0.0, STARTED), Noted(2, 1, 0.0, STARTED)]
     assert judge(left, notes, CRASH) == verdict_of(left, "s")
 
@@ -279,3 +280,22 @@ def test_where_the_loop_stands_still_nobody_knows_which_one_holds_it(section: Se
     stuck = rescue.stuck(section)
     assert stuck is not None
     assert (stuck.job_ids, stuck.guilty) == ([1], frozenset() if others else guilty)
+
+
+async def test_what_a_rescue_did_is_told_for_metrics(
+    connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, dict[str, object]]] = []
+    monkeypatch.setattr(telemetry, "_subscribers", [lambda event, fields: told.append((event, dict(fields)))])
+    worker_id = await worker(connection)
+    await add(connection, event_type_id=7)
+    await add(connection, event_type_id=8)
+    done, running = await take(connection, worker_id)
+    section = NodeMap.create(tmp_path / "node.map", 1, 4).section(0)
+    section.end(section.start(done.id, done.attempt, 0.0), succeeded=True)
+    section.start(running.id, running.attempt, 0.0)
+    await carry_out(connection, Settings(retry_seconds=0), [worker_id], section.noted(), CRASH)
+    await carry_out(connection, Settings(retry_seconds=0), [worker_id], section.noted(), CRASH)
+    assert [each for each in told if each[0] == "attempts.rescued"] == [
+        ("attempts.rescued", {"charged": [(8, "queued")], "completed": [7]})
+    ]

@@ -153,12 +153,18 @@ def depth(connection: sa.Connection) -> Depth:
 
 
 def depth_by_type(
-    connection: sa.Connection, event_type_ids: Sequence[int], beyond: dict[tuple[str, int], int]
+    connection: sa.Connection,
+    event_type_ids: Sequence[int],
+    beyond: dict[tuple[str, int], int],
+    count_max: int = COUNT_MAX,
 ) -> dict[int, Depth]:
-    """How many jobs of each type stand in each status; `beyond`: those that are not in the plain queue."""
+    """How many jobs of each type stand in each status; `beyond`: those that are not in the plain queue, of which up
+    to `count_max` of each type are counted."""
     floors = {status for status, count in totals(beyond).items() if count > COUNT_MAX}
     asked = sa.func.unnest(sa.cast(list(event_type_ids), ARRAY(sa.BigInteger))).table_valued("id").render_derived()
-    own = first(QUEUED & (jobs.c.event_type_id == asked.c.id), jobs.c.priority, jobs.c.position).correlate(asked)
+    # No column that its index has not: then the table is not read where vacuum has been.
+    own = sa.select(jobs.c.event_type_id).where(QUEUED & (jobs.c.event_type_id == asked.c.id)).correlate(asked)
+    own = own.order_by(jobs.c.priority, jobs.c.position).limit(sa.literal(count_max + 1, literal_execute=True))
     counted = sa.select(sa.func.count().label("jobs")).select_from(own.subquery()).correlate(asked).lateral()
     rows = connection.execute(sa.select(asked.c.id, counted.c.jobs).join_from(asked, counted, sa.true()))
     found = {}
@@ -202,9 +208,11 @@ def capped(counts: dict[str, int], floors: set[str]) -> Depth:
     return Depth(**{name: min(counts.get(name, 0), COUNT_MAX) for name in LIVE}, capped=over)
 
 
-def waiting_by_type(connection: sa.Connection, moment: dt.datetime, after: int | None = None) -> dict[int, Oldest]:
+def waiting_by_type(
+    connection: sa.Connection, moment: dt.datetime, after: int | None = None, steps_max: int | None = None
+) -> dict[int, Oldest]:
     """For each type with queued jobs, suspects among them, the one that waits longest."""
-    found = oldest_by_type(connection, moment, after)
+    found = oldest_by_type(connection, moment, after, steps_max)
     suspects = sa.select(jobs.c.event_type_id, jobs.c.queued_at).where(has_status(jobs, "queued") & jobs.c.suspect)
     if after is not None:
         suspects = suspects.where(jobs.c.event_type_id > after)
@@ -217,16 +225,19 @@ def waiting_by_type(connection: sa.Connection, moment: dt.datetime, after: int |
     return dict(sorted(found.items()))
 
 
-def oldest_by_type(connection: sa.Connection, moment: dt.datetime, after: int | None = None) -> dict[int, Oldest]:
+def oldest_by_type(
+    connection: sa.Connection, moment: dt.datetime, after: int | None = None, steps_max: int | None = None
+) -> dict[int, Oldest]:
     """For each type with queued jobs, the one that waits longest.
 
     Within a type and a priority it is the first in the queue's order. So this steps from one priority to the next
-    by jobs_queue_by_type (a loose index scan), over PRIORITIES_MAX of a type, and STEPS_MAX in all.
+    by jobs_queue_by_type (a loose index scan), over PRIORITIES_MAX of a type, and `steps_max` in all.
     """
     place = (jobs.c.event_type_id, jobs.c.priority)
     listed = sa.select(*place, jobs.c.queued_at).where(QUEUED).order_by(*place, jobs.c.position).limit(1)
     start = listed if after is None else listed.where(jobs.c.event_type_id > after)
     begin = start.subquery()
+    steps_max = steps_max or STEPS_MAX
     one = sa.literal_column("1", sa.Integer)
     steps = sa.select(begin, one.label("nth"), one.label("step")).cte("steps", recursive=True)
     enough = steps.c.nth >= PRIORITIES_MAX
@@ -236,11 +247,11 @@ def oldest_by_type(connection: sa.Connection, moment: dt.datetime, after: int | 
     following = listed.where(sa.tuple_(*place) > passed).correlate(steps).lateral()
     nth = sa.case((following.c.event_type_id == steps.c.event_type_id, steps.c.nth + 1), else_=1)
     further = sa.select(following, nth, steps.c.step + 1).join_from(steps, following, sa.true())
-    steps = steps.union_all(further.where(steps.c.step < STEPS_MAX))
+    steps = steps.union_all(further.where(steps.c.step < steps_max))
     summary = sa.select(
         steps.c.event_type_id,
         sa.func.min(steps.c.queued_at),
-        (sa.func.max(steps.c.nth) >= PRIORITIES_MAX) | (sa.func.max(steps.c.step) >= STEPS_MAX),
+        (sa.func.max(steps.c.nth) >= PRIORITIES_MAX) | (sa.func.max(steps.c.step) >= steps_max),
     )
     rows = connection.execute(summary.group_by(steps.c.event_type_id).order_by(steps.c.event_type_id))
     return {number: since(moment, queued_at, at_least) for number, queued_at, at_least in rows}

@@ -32,6 +32,10 @@ LEVELS = {
 }
 
 
+MEASURED = ("attempts.ended", "attempts.rescued", "events.answered", "events.committed", "jobs.claimed", "jobs.started")
+"""What is only for metrics."""
+
+
 def get(name: str) -> Any:
     """A logger: `log.info("what happened", key=value)`."""
     return structlog.stdlib.get_logger(name)
@@ -104,4 +108,6 @@ _transitions = get("v7")
 
 def log_transition(event: str, fields: Mapping[str, object]) -> None:
     """The telemetry subscriber."""
+    if event in MEASURED:
+        return
     getattr(_transitions, LEVELS.get(event, "info"))(event, **fields)

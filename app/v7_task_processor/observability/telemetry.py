@@ -1,4 +1,4 @@
-"""One event for each transition; logs (and later metrics and traces) subscribe to them."""
+"""One event for each transition; logs and metrics subscribe to them."""
 
 from collections.abc import Callable, Mapping
 

@@ -20,6 +20,7 @@ from .acts import (
     why_not,
 )
 from .claiming import BEGINNING, FIRST, LAST, Claim, Frontier, Served, claim, claim_suspect
+from .counts import fold_counts, write_counts
 from .ending import Failure, Held, Running, complete, fail, held_by, orphans, release, snooze
 from .event_types import (
     discover_event_types,
@@ -67,6 +68,7 @@ __all__ = [
     "ensure_event_types",
     "fail",
     "first_due",
+    "fold_counts",
     "give_up_node",
     "has_tomorrow",
     "held_by",
@@ -101,5 +103,6 @@ __all__ = [
     "wake",
     "why_not",
     "workers_of",
+    "write_counts",
     "write_past",
 ]

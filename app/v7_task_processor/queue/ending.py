@@ -94,6 +94,7 @@ class Running(NamedTuple):
     suspect: bool
     max_retries: int
     retry_count: int
+    event_type_id: int
 
 
 async def held_by(connection: Connection, worker_ids: list[int]) -> list[Running]:

@@ -1,9 +1,11 @@
 """Batches on their way into the queue: each in one transaction, on a connection that only batches wait for."""
 
 import asyncio
+import time
 from collections.abc import Iterator, Sequence
 
 from .. import queue
+from ..observability import telemetry
 from ..queue import Connection, Enqueued
 from .batch import Batch
 from .commit import Committer, Waiting
@@ -20,6 +22,7 @@ from .outcome import (
     conflict_of_batch,
     of_batch,
     refused,
+    statuses,
 )
 
 CUT_EVENTS_MAX = 500
@@ -71,13 +74,23 @@ class Batches(Lane[Waiting[Batch, Told]]):
         waiting = self.waiting.popleft()
         self.waiting_events -= len(waiting.event.events)
         self.waiting_chars -= waiting.event.chars
+        began = time.monotonic()
         await self.committer.carry_out([(write, [waiting])])
-        told = None if waiting.outcome.cancelled() else waiting.outcome.result()
-        return len(told.outcomes) if isinstance(told, Written) else 0
+        outcomes = [] if waiting.outcome.cancelled() else each_of(waiting.outcome.result(), waiting.event)
+        answered = statuses(outcomes)
+        telemetry.publish("events.committed", seconds=time.monotonic() - began, statuses=answered)
+        return answered[200]
 
     def fail_waiting(self) -> None:
         super().fail_waiting()
         self.waiting_events = 0
+
+
+def each_of(told: Told | Failed, batch: Batch) -> list[Outcome]:
+    """What became of each event."""
+    if isinstance(told, Written):
+        return told.outcomes
+    return [told.failed if isinstance(told, Stopped) else told] * len(batch.events)
 
 
 class Stop(Exception):

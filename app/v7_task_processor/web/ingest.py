@@ -3,13 +3,16 @@
 import asyncio
 import contextlib
 import hashlib
+import time
+from collections.abc import Iterable, Iterator
 
+from ..observability import telemetry
 from ..queue import Enqueued
 from .batches import Batches
 from .commit import COMMIT_SECONDS_MAX, Committer, Waiting
 from .hints import Hints
 from .lane import LEAVE_SECONDS_MAX, Lane
-from .outcome import BUSY, SHUTTING_DOWN, Added, Outcome
+from .outcome import BUSY, SHUTTING_DOWN, Added, Failed, Outcome, statuses
 
 BATCH_EVENTS_MAX = 500
 BATCH_CHARS_MAX = 8 * 2**20
@@ -44,10 +47,10 @@ class Ingest(Lane[Waiting[Enqueued, Added]]):
     async def add(self, event: Enqueued) -> Outcome:
         """Add an event, durably. To cancel this has no effect on what becomes of it."""
         if self.closed:
-            return SHUTTING_DOWN
+            return turned_away(SHUTTING_DOWN)
         chars = len(event.event_data)
         if self.waiting and (len(self.waiting) >= WAITING_EVENTS_MAX or self.waiting_chars + chars > WAITING_CHARS_MAX):
-            return BUSY
+            return turned_away(BUSY)
         waiting: Waiting[Enqueued, Added] = Waiting(
             event if event.key is None else event._replace(digest=digest(event))
         )
@@ -61,7 +64,15 @@ class Ingest(Lane[Waiting[Enqueued, Added]]):
         return outcome
 
     async def commit(self) -> int:
-        return await self.committer.commit(self.take())
+        began, batch = time.monotonic(), self.take()
+        added = await self.committer.commit(batch)
+        telemetry.publish("events.committed", seconds=time.monotonic() - began, statuses=statuses(told(batch)))
+        return added
+
+    def fail_waiting(self) -> None:
+        failed = list(self.waiting)
+        super().fail_waiting()
+        telemetry.publish("events.answered", statuses=statuses(told(failed)))
 
     def take(self) -> list[Waiting[Enqueued, Added]]:
         """The next batch, in the order of arrival; no key twice."""
@@ -97,6 +108,16 @@ class Ingest(Lane[Waiting[Enqueued, Added]]):
         hints.cancel()
         await asyncio.wait([hints], timeout=LEAVE_SECONDS_MAX)
         await self.hints.link.close()
+
+
+def turned_away(answer: Failed) -> Failed:
+    telemetry.publish("events.answered", statuses={answer.status: 1})
+    return answer
+
+
+def told(waiting: Iterable[Waiting[Enqueued, Added]]) -> Iterator[Outcome]:
+    """What senders were told; those that left were told nothing."""
+    return (each.outcome.result() for each in waiting if not each.outcome.cancelled())
 
 
 def digest(event: Enqueued) -> bytes:

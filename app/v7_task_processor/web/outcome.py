@@ -1,5 +1,7 @@
 """What becomes of an event that was given to the ingest, as its sender is told."""
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 import psycopg
@@ -32,6 +34,12 @@ class Failed(NamedTuple):
 
 
 Outcome = Added | Failed
+
+
+def statuses(outcomes: Iterable[Outcome]) -> Counter[int]:
+    """How many events were answered with which HTTP status, as metrics count them."""
+    return Counter(200 if isinstance(outcome, Added) else outcome.status for outcome in outcomes)
+
 
 NOT_ADDED = Failed(500, "The event could not be added, because the database is not available; send it again.")
 DISK_FULL = Failed(500, "The event could not be added, because the disk of the database is full; send it again later.")

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from ..handlers import Handler, Registry, describe
 from ..job import Discard, Job, Snooze
+from ..observability import telemetry
 from ..observability.logs import current_job
 from ..queue import Held, Mine
 from ..settings import Settings
@@ -47,11 +48,11 @@ class Buffered(NamedTuple):
 class Attempt:
     """One execution, from its start to the word about it."""
 
-    __slots__ = ("deadline", "ended", "handler", "job", "slot", "task", "told", "worker_id")
+    __slots__ = ("deadline", "ended", "handler", "job", "slot", "started_at", "task", "told", "worker_id")
 
-    def __init__(self, job: Job, worker_id: int, handler: Handler, deadline: float, slot: int) -> None:
-        self.job, self.worker_id, self.handler = job, worker_id, handler
-        self.deadline, self.slot = deadline, slot
+    def __init__(self, item: Buffered, handler: Handler, started_at: float, deadline: float, slot: int) -> None:
+        self.job, self.worker_id, self.handler = item.job, item.worker_id, handler
+        self.started_at, self.deadline, self.slot = started_at, deadline, slot
         self.task: asyncio.Task[None] | None = None
         self.told: Outcome | None = None
         """What it will count as, since we cancelled it."""
@@ -93,6 +94,8 @@ class Executor:
         self.returning = 0
         """Jobs on their way back into the queue. What is claimed before they are there is worse than they are."""
         self.dispatching = False
+        self.waits: list[float] = []
+        """Seconds that jobs had waited when they started, since they were last told of."""
         self.pace = Pace()
 
     def wanted(self) -> int:
@@ -137,15 +140,15 @@ class Executor:
                 if time - self.buffer[0].claimed_at > STALE_SECONDS:
                     self.give_back()
                     break
-                self.start(self.buffer.popleft(), time - missed_seconds)
+                self.start(self.buffer.popleft(), time, time - missed_seconds)
         finally:
             self.dispatching = False
         if not self.buffer and len(self.running) < self.concurrency:
             self.pace.starve(now())
         self.room.set()
 
-    def start(self, item: Buffered, awake: float) -> None:
-        """`awake` is the time on the clock of `NodeMap.awake()`."""
+    def start(self, item: Buffered, time: float, awake: float) -> None:
+        """`awake` is the same time on the clock of `NodeMap.awake()`."""
         self.buffered_bytes -= len(item.job.event_json)
         handler = self.registry.find(item.job.event_type_id)
         if handler is None or self.draining:
@@ -154,7 +157,8 @@ class Executor:
             return
         deadline = awake + (handler.timeout_seconds or self.settings.timeout_seconds)
         slot = self.section.start(item.job.id, item.job.attempt, deadline)
-        attempt = Attempt(item.job, item.worker_id, handler, deadline, slot)
+        attempt = Attempt(item, handler, time, deadline, slot)
+        self.waits.append(item.job._waited_seconds + time - item.claimed_at)
         self.running.add(attempt)
         self.quiet.clear()
         self.pace.started += 1
@@ -207,7 +211,8 @@ class Executor:
         self.running.discard(attempt)
         if not self.running:
             self.quiet.set()
-        self.on_end(Ended(lightened(attempt.job), attempt.worker_id, attempt.slot, outcome))
+        seconds = now() - attempt.started_at
+        self.on_end(Ended(lightened(attempt.job), attempt.worker_id, attempt.slot, outcome, seconds))
         self.dispatch()
 
     def watch(self) -> None:
@@ -216,10 +221,16 @@ class Executor:
         What does not end for it (it swallows it, or is a thread) loses its process, by the supervisor.
         """
         self.section.tick()
+        self.tell_waits()
         if self.section.node.looked_lately():
             self.cancel_overdue(self.section.node.awake())
         if self.buffer and now() - self.buffer[0].claimed_at > STALE_SECONDS:
             self.give_back()
+
+    def tell_waits(self) -> None:
+        if self.waits:
+            waits, self.waits = self.waits, []
+            telemetry.publish("jobs.started", waits=waits)
 
     def cancel_overdue(self, time: float) -> None:
         for attempt in self.running:

@@ -5,6 +5,7 @@ import asyncio
 import psycopg
 
 from .. import queue
+from ..counting import Account
 from ..database import LOCAL
 from ..deadline import PROMPT_SECONDS_MAX, deadline
 from ..observability import logs
@@ -21,8 +22,8 @@ KNOWN_TYPES_MAX = 100_000
 class Listener:
     """Wakes the scheduler. All that it brings is a hint, or is asked again each second."""
 
-    def __init__(self, session: Session, scheduler: Scheduler) -> None:
-        self.session, self.scheduler = session, scheduler
+    def __init__(self, session: Session, scheduler: Scheduler, account: Account) -> None:
+        self.session, self.scheduler, self.account = session, scheduler, account
         self.known: set[int] = set()
 
     async def run(self) -> None:
@@ -63,3 +64,4 @@ class Listener:
         await self.session.forget_earlier(connection)
         if running := self.scheduler.executor.mine():
             self.scheduler.executor.take_away(await queue.taken_away(connection, running))
+        await self.account.keep_in_time(connection)

@@ -35,10 +35,11 @@ Outcome = Failed | Discard | Snooze | Release | Void
 class Ended(NamedTuple):
     """An attempt that is through, and the word about it that the database has not heard yet.
 
-    `slot` is None where it had not started; `outcome` is None where it succeeded.
+    `slot` is None where it had not started; `outcome` is None where it succeeded; `seconds` is how long it ran.
     """
 
     job: Job
     worker_id: int
     slot: int | None
     outcome: Outcome | None
+    seconds: float = 0.0

@@ -9,9 +9,10 @@ import uvloop
 
 from .. import handlers, queue
 from ..child import EXIT_TERMINATED, Assignment, Parent, Report
+from ..counting import Account
 from ..errors import ConfigurationError
 from ..handlers import Registry
-from ..observability import logs
+from ..observability import counts, logs
 from ..queue import Held, Served
 from ..settings import Settings
 from .executor import Executor
@@ -75,6 +76,7 @@ class Worker:
         self.session = Session(self.settings.database_url, self.assignment, self.holds)
         self.recorder = Recorder(self.settings, self.session, self.section)
         self.registry = registry
+        self.account = Account(counts.collect())
         self.lone = lone
         self.stop = asyncio.Event()
 
@@ -98,7 +100,7 @@ class Worker:
         tasks = [
             asyncio.create_task(self.scheduler.run()),
             asyncio.create_task(self.recorder.run()),
-            asyncio.create_task(Listener(self.session, self.scheduler).run()),
+            asyncio.create_task(Listener(self.session, self.scheduler, self.account).run()),
             asyncio.create_task(self.watch()),
         ]
         stop = asyncio.create_task(self.stop.wait())
@@ -147,6 +149,8 @@ class Worker:
             async with asyncio.timeout(LAST_WORDS_SECONDS):
                 await self.executor.quiet.wait()
                 await self.recorder.idle.wait()
+                self.executor.tell_waits()
+                await self.account.keep(self.session.records)
                 await queue.unregister(self.session.records, [self.session.worker_id, *self.session.earlier])
                 await queue.wake(self.session.records, back=True)
         except (TimeoutError, psycopg.OperationalError):

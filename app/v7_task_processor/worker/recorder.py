@@ -113,14 +113,11 @@ class Recorder:
         written = await self.session.attempt(lambda: queue.complete(self.session.records, worker_id, held, kept=kept))
         self.missing(len(succeeded) - written, generation)
         telemetry.publish("job.completed", count=written)
+        tell_ended("succeeded", succeeded)
 
     async def write_others(self, worker_id: int, rest: list[Ended]) -> None:
         failures = [ended for ended in rest if isinstance(ended.outcome, Failed | Discard)]
-        snoozed = [
-            (ended.job.id, ended.job.attempt, ended.outcome.seconds)
-            for ended in rest
-            if isinstance(ended.outcome, Snooze)
-        ]
+        snoozed = [ended for ended in rest if isinstance(ended.outcome, Snooze)]
         released = [ended for ended in rest if isinstance(ended.outcome, Release)]
         if void := sum(isinstance(ended.outcome, Void) for ended in rest):
             telemetry.publish("job.taken_away", count=void)
@@ -132,12 +129,15 @@ class Recorder:
             await self.release(worker_id, held_of(released), lambda: self.session.records)
             self.on_requeued(each.job for each in released)
 
-    async def snooze(self, worker_id: int, snoozed: list[tuple[int, int, float]]) -> None:
-        async def write(part: Sequence[tuple[int, int, float]]) -> None:
-            count = await self.session.attempt(lambda: queue.snooze(self.session.records, worker_id, part))
+    async def snooze(self, worker_id: int, snoozed: list[Ended]) -> None:
+        async def write(part: Sequence[Ended]) -> None:
+            put_off = [put_off_by(ended) for ended in part]
+            count = await self.session.attempt(lambda: queue.snooze(self.session.records, worker_id, put_off))
             telemetry.publish("job.snoozed", count=count)
+            tell_ended("snoozed", part)
 
-        queue.left_running(await queue.write_past(write, snoozed))
+        refused = await queue.write_past(write, snoozed)
+        queue.left_running([((each.job.id, each.job.attempt), why) for each, why in refused])
 
     async def release(self, worker_id: int, held: list[Held], connection: Callable[[], Connection]) -> None:
         async def write(part: Sequence[Held]) -> None:
@@ -166,6 +166,8 @@ class Recorder:
         for ended, failure in zip(failed, failures, strict=True):
             if ended.job.id in states:
                 tell(ended, failure, *states[ended.job.id])
+        tell_ended("failed", [each for each in failed if isinstance(each.outcome, Failed)])
+        tell_ended("discarded", [each for each in failed if isinstance(each.outcome, Discard)])
         self.on_requeued(())
 
     def failure(self, ended: Ended) -> Failure:
@@ -191,8 +193,22 @@ def by_worker(batch: list[Ended]) -> dict[int, list[Ended]]:
     return found
 
 
+def put_off_by(ended: Ended) -> tuple[int, int, float]:
+    """(id, attempt, seconds) of one whose handler said Snooze."""
+    assert isinstance(ended.outcome, Snooze)
+    return ended.job.id, ended.job.attempt, ended.outcome.seconds
+
+
 def held_of(ended: Sequence[Ended]) -> list[Held]:
     return [(each.job.id, each.job.attempt) for each in ended]
+
+
+def tell_ended(outcome: str, ended: Sequence[Ended]) -> None:
+    """What handlers did, for metrics; also where the word of it came too late."""
+    if ended:
+        telemetry.publish(
+            "attempts.ended", outcome=outcome, ended=[(each.job.event_type_id, each.seconds) for each in ended]
+        )
 
 
 def tell(ended: Ended, failure: Failure, status: str, retry_count: int) -> None:

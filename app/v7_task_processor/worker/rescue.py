@@ -51,6 +51,14 @@ def ended_by(code: int) -> str:
     return f"its process was ended by {name}"
 
 
+class Charge(NamedTuple):
+    """A job that was charged, and its status after that."""
+
+    job_id: int
+    event_type_id: int
+    status: str
+
+
 class Verdict(NamedTuple):
     """What to do with each job that a dead worker held."""
 
@@ -83,6 +91,14 @@ def judge(held: list[Running], notes: list[Noted] | None, death: Death) -> Verdi
     return verdict
 
 
+class Done(NamedTuple):
+    """What to tell of a rescue (nothing: nothing was held), who was charged, and the types of what was completed."""
+
+    told: dict[str, object]
+    charges: list[Charge]
+    completed: list[int]
+
+
 async def carry_out(
     connection: Connection, settings: Settings, worker_ids: list[int], notes: list[Noted] | None, death: Death
 ) -> None:
@@ -99,36 +115,39 @@ async def carry_out(
 
 async def carry_out_within(
     connection: Connection, settings: Settings, worker_ids: list[int], notes: list[Noted] | None, death: Death
-) -> dict[str, object]:
-    """The same within the caller's transaction. What to announce after it; empty: nothing was held."""
-    charged_ids: list[int] = []
+) -> Done:
+    """The same within the caller's transaction. What to announce after it."""
+    charges: list[Charge] = []
     await queue.unregister(connection, worker_ids)
     held = await queue.held_by(connection, worker_ids)
     verdict = judge(held, notes, death)
     for worker_id in worker_ids:
-        charged_ids += await carry_out_for(connection, settings, worker_id, verdict, death)
+        charges += await carry_out_for(connection, settings, worker_id, verdict, death)
     if not held:
-        return {}
-    return {
+        return Done({}, [], [])
+    told = {
         "count": len(held),
         "completed": len(verdict.complete),
-        "charged": charged_ids,
+        "charged": [each.job_id for each in charges],
         "suspects": len(verdict.suspect),
         "why": death.error,
     }
+    return Done(told, charges, [job.event_type_id for job in verdict.complete])
 
 
-async def announce(connection: Connection, done: dict[str, object]) -> None:
+async def announce(connection: Connection, done: Done) -> None:
     """Tell of a rescue, and wake workers for it. Never in its transaction: where the server's queue of notifications
     is full, a commit that notifies fails."""
-    if done:
-        telemetry.publish("job.rescued", **done)
+    if done.told:
+        charged = [(each.event_type_id, each.status) for each in done.charges]
+        telemetry.publish("attempts.rescued", charged=charged, completed=done.completed)
+        telemetry.publish("job.rescued", **done.told)
         await queue.wake(connection, back=True)
 
 
 async def carry_out_for(
     connection: Connection, settings: Settings, worker_id: int, verdict: Verdict, death: Death
-) -> list[int]:
+) -> list[Charge]:
     """The part of one worker. The jobs that were charged."""
 
     def of(jobs: list[Running]) -> list[Held]:
@@ -139,7 +158,7 @@ async def carry_out_for(
 
     async def charge(part: Sequence[Failure]) -> object:
         rows = await queue.fail(connection, worker_id, f"worker {worker_id}", part)
-        charged_ids.extend(job_id for job_id, _, _ in rows)
+        charges.extend(Charge(job_id, types[job_id], status) for job_id, status, _ in rows)
         return rows
 
     async def suspect(part: Sequence[Held]) -> object:
@@ -148,7 +167,8 @@ async def carry_out_for(
     async def release(part: Sequence[Held]) -> object:
         return await queue.release(connection, worker_id, part)
 
-    charged_ids: list[int] = []
+    charges: list[Charge] = []
+    types = {job.id: job.event_type_id for job in verdict.charge}
     guilty = [charged(job, settings, death) for job in verdict.charge if job.worker_id == worker_id]
     # What is refused, by somebody's trigger, is left to the chore for orphans.
     queue.left_running(await write_past(connection, complete, of(verdict.complete)))
@@ -156,7 +176,7 @@ async def carry_out_for(
     queue.left_running([((each.id, each.attempt), why) for each, why in refused])
     queue.left_running(await write_past(connection, suspect, of(verdict.suspect)))
     queue.left_running(await write_past(connection, release, of(verdict.release)))
-    return charged_ids
+    return charges
 
 
 async def write_past(

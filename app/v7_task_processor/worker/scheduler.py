@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from .. import queue
 from ..job import Job
-from ..observability import logs
+from ..observability import logs, telemetry
 from ..queue import Claim, Served
 from .executor import BYTES_MAX, Executor
 from .frontier import Cursor
@@ -64,19 +64,23 @@ class Scheduler:
     async def claim(self, batch: int) -> tuple[Claim, int]:
         """What was claimed, and under which identity: it may be another by the time of the answer."""
         worker_id = self.session.worker_id
+        began = now()
         if self.lone:
-            return await queue.claim_suspect(self.session.claims, worker_id, self.served), worker_id
+            claim = await queue.claim_suspect(self.session.claims, worker_id, self.served)
+            telemetry.publish("jobs.claimed", count=len(claim.jobs), seconds=now() - began)
+            return claim, worker_id
         if self.generation != self.session.generation:
             self.generation, self.cursor = self.session.generation, Cursor()
         # After an answer that never came ask for less: large events over a slow line take longer than it may.
         limit = self.batch_max
         batch = min(batch, limit)
         self.batch_max = max(1, batch // 2)
-        began = now()
         looked = self.cursor.next(began)
         bytes_max = max(1, BYTES_MAX - self.executor.buffered_bytes)
         claim = await queue.claim(self.session.claims, worker_id, batch, looked, self.served, bytes_max)
-        self.cursor.took(looked, claim, began, now())
+        ended = now()
+        self.cursor.took(looked, claim, began, ended)
+        telemetry.publish("jobs.claimed", count=len(claim.jobs), seconds=ended - began)
         self.batch_max = min(BATCH, limit + max(1, limit // 4))
         return claim, worker_id
 

@@ -21,13 +21,14 @@ MAGIC = 0x7637_0001
 HEADER, SECTION_HEADER, SLOT = 8, 8, 4
 FREE, STARTED, SUCCEEDED, ENDED = range(4)
 """States of a slot. SUCCEEDED and ENDED (any other outcome): the handler is through, the database not yet told."""
+CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 LOOK_GAP_SECONDS_MAX = 5.0
 """A supervisor that did not look for so long stood still, and most likely all of its node."""
 
 
 def now() -> float:
     """Seconds of the machine's own clock, which no one sets, and which counts a suspended laptop's sleep."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+    return time.clock_gettime(CLOCK)
 
 
 def ns(seconds: float) -> int:

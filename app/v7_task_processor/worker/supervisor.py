@@ -15,10 +15,11 @@ from msgspec.structs import replace
 
 from .. import maintenance, queue
 from ..child import Assignment, Report
+from ..counting import WRITE_SECONDS, Account
 from ..database import LOCAL, Link, unavailable
 from ..errors import ConfigurationError
 from ..maintenance import Chores, run_every
-from ..observability import logs, telemetry
+from ..observability import counts, logs, telemetry
 from ..observability.seldom import Seldom
 from ..queue import Connection, Served
 from ..settings import Settings
@@ -102,6 +103,7 @@ class Supervisor:
         self.served = Served(False, [], [], {}, settings.max_retries)
         self.link, self.lock, self.seldom = Link(url, HOT), asyncio.Lock(), Seldom()
         self.chores_link = Link(url, {**HOT, **LOCAL})
+        self.account = Account(counts.collect())
         self.failure = ""
         self.stop, self.stop_now = asyncio.Event(), asyncio.Event()
         self.up, self.left = False, False
@@ -160,13 +162,15 @@ class Supervisor:
     def services(self) -> list[Coroutine[Any, Any, None]]:
         services = [run_every(BEAT_SECONDS, "say that this node lives", self.beat)]
         if self.workers:
-            chores = Chores(self.chores_link, self.settings.retention_days)
+            chores = Chores(self.chores_link, self.settings.retention_days, self.account)
             services += [
                 run_every(BEAT_SECONDS, "watch other nodes", self.member.watch),
                 run_every(maintenance.PROMOTE_SECONDS, "queue scheduled jobs and tidy up", chores.round),
                 run_every(0.0, "look for suspects", self.look_for_suspects),
                 run_every(LOOK_SECONDS, "look for stuck attempts", self.end_stuck),
             ]
+        else:
+            services.append(run_every(WRITE_SECONDS, "write metrics", self.write_metrics))
         if self.server is not None:
             services.append(run_every(LOOK_SECONDS, "keep Postgres alive", self.keep_server))
         return services
@@ -301,6 +305,10 @@ class Supervisor:
             log.error("Postgres ended; starting it again")
             await asyncio.to_thread(self.server.ensure)
 
+    async def write_metrics(self) -> None:
+        if self.account.counts.numbers:  # the processes of an API node die seldom: no connection for that
+            await self.account.keep(await self.chores_link.get())
+
     async def drain(self, keepers: list["asyncio.Task[None]"]) -> asyncio.Future[Any]:
         """Have all children end: in order within the time, at once after that or on a second signal.
 
@@ -333,6 +341,7 @@ class Supervisor:
             await self.member.leave()
             if self.map_path is not None:
                 self.map_path.unlink(missing_ok=True)
+            await self.account.keep(await self.link.get())
 
         goodbye = asyncio.create_task(say_goodbye())
         await asyncio.wait([goodbye], timeout=LEAVE_SECONDS_MAX)
