@@ -16,9 +16,12 @@ import msgspec
 import psycopg
 
 from v7_task_processor.child import Assignment, Report
+from v7_task_processor.counting import Account
+from v7_task_processor.observability.counts import Counts
 from v7_task_processor.settings import Settings
 from v7_task_processor.web.application import application
 from v7_task_processor.web.ingest import Ingest
+from v7_task_processor.web.metrics import Metrics
 from v7_task_processor.web.protocol import Protocol
 from v7_task_processor.web.ready import Readiness
 from v7_task_processor.web.server import Server
@@ -79,7 +82,8 @@ async def serving(
     ingest = Ingest(commit_seconds_max)
     await ingest.start(url)
     readiness = Readiness(url, ingest)
-    server = Server(application(settings, ingest, readiness), 5.0, protocol)
+    metrics = Metrics(url, Account(Counts()))
+    server = Server(application(settings, ingest, readiness, metrics), 5.0, protocol)
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     task = asyncio.create_task(server.serve(sockets=[listener]))
@@ -90,6 +94,7 @@ async def serving(
         server.should_exit = True
         await task
         await ingest.stop(5)
+        await metrics.stop()
 
 
 @contextlib.asynccontextmanager

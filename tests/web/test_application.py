@@ -6,9 +6,12 @@ import httpx
 import pytest
 
 from v7_task_processor import __version__, database
+from v7_task_processor.counting import Account
+from v7_task_processor.observability.counts import Counts
 from v7_task_processor.settings import Settings
 from v7_task_processor.web.application import application
 from v7_task_processor.web.ingest import Ingest
+from v7_task_processor.web.metrics import Metrics
 from v7_task_processor.web.ready import Readiness
 
 from .support import TEXT, ApiProcess, proxied, serving
@@ -46,7 +49,9 @@ async def test_a_fault_of_ours_is_one_sentence() -> None:
             raise RuntimeError("secret")
 
     ingest = Ingest()
-    app = httpx.ASGITransport(application(Settings(), ingest, Broken("", ingest)), raise_app_exceptions=False)
+    app = httpx.ASGITransport(
+        application(Settings(), ingest, Broken("", ingest), Metrics("", Account(Counts()))), raise_app_exceptions=False
+    )
     async with httpx.AsyncClient(transport=app, base_url="http://x") as client:
         answer = await client.get("/readyz")
     assert (answer.status_code, answer.text) == (

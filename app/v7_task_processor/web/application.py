@@ -11,9 +11,11 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .. import __version__
+from ..observability.exposition import CONTENT_TYPE
 from ..settings import Settings
 from .event import shown
 from .ingest import Ingest
+from .metrics import Metrics
 from .ready import Readiness
 from .receive import PATH, Receiver
 from .receive_batch import BATCH_PATH, BatchReceiver
@@ -32,15 +34,16 @@ The answer names its job: {{"id": 1}}
 /livez   200 while this process lives
 /readyz  200 while it can take events, and what an answer of 200 is worth
 
+/metrics       for Prometheus, of all nodes
 /openapi.json  the management of jobs, event types and workers
 """
 MANAGEMENT = re.compile(r"/api/(jobs|event-types|workers|stats)/|/openapi\.json$")
 
 
-def application(settings: Settings, ingest: Ingest, readiness: Readiness) -> ASGIApp:
+def application(settings: Settings, ingest: Ingest, readiness: Readiness, metrics: Metrics) -> ASGIApp:
     """The ASGI application."""
     receivers = {PATH: Receiver(settings, ingest), BATCH_PATH: BatchReceiver(settings, ingest)}
-    pages = Pages(readiness).starlette()
+    pages = Pages(readiness, metrics).starlette()
     management = Management(settings)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,12 +77,17 @@ class Management:
 class Pages:
     """What is asked now and then."""
 
-    def __init__(self, readiness: Readiness) -> None:
-        self.readiness = readiness
+    def __init__(self, readiness: Readiness, metrics: Metrics) -> None:
+        self.readiness, self.metrics = readiness, metrics
 
     def starlette(self) -> Starlette:
         app = Starlette(
-            routes=[Route("/", self.welcome), Route("/livez", self.livez), Route("/readyz", self.readyz)],
+            routes=[
+                Route("/", self.welcome),
+                Route("/livez", self.livez),
+                Route("/readyz", self.readyz),
+                Route("/metrics", self.scrape),
+            ],
             exception_handlers={HTTPException: refuse, Exception: fail},
         )
         app.router.redirect_slashes = False
@@ -97,6 +105,9 @@ class Pages:
         if reasons:
             return JSONResponse({"reasons": reasons}, 503)
         return PlainTextResponse(f"ready; {self.readiness.promise}")
+
+    async def scrape(self, request: Request) -> Response:
+        return Response(await self.metrics.scrape(), media_type=CONTENT_TYPE)
 
 
 async def refuse(request: Request, error: Exception) -> Response:

@@ -11,9 +11,11 @@ import socket
 import uvloop
 
 from ..child import Parent, Report
-from ..observability import logs
+from ..counting import Account
+from ..observability import counts, logs
 from .application import application
 from .ingest import Ingest
+from .metrics import Metrics
 from .ready import Readiness
 from .server import Server
 
@@ -57,13 +59,15 @@ class Api:
         self.last_commits_seconds = min(LAST_COMMITS_SECONDS, settings.shutdown_seconds / 2)
         self.ingest = Ingest()
         self.readiness = Readiness(self.url, self.ingest)
-        app = application(settings, self.ingest, self.readiness)
+        self.metrics = Metrics(self.url, Account(counts.collect()))
+        app = application(settings, self.ingest, self.readiness, self.metrics)
         self.server = Server(app, settings.shutdown_seconds - self.last_commits_seconds)
 
     async def run(self) -> None:
         """Serve until told to stop."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.drain)
         await self.ingest.start(self.url)
+        self.metrics.start()
         listener = socket.socket(fileno=self.parent.assignment.listen_fd)
         serving = asyncio.create_task(self.server.serve(sockets=[listener]))
         up = asyncio.create_task(self.server.up.wait())
@@ -78,6 +82,7 @@ class Api:
                 task.result()  # without it requests would wait for ever: end, and be started again
         await serving
         await self.ingest.stop(self.last_commits_seconds)
+        await self.metrics.stop()
 
     def drain(self) -> None:
         """Take no new connections, answer what is on its way, then end."""
