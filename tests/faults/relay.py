@@ -82,9 +82,9 @@ class Relay:
         finally:
             for way in ways:
                 way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
             self.pairs.discard(pair)
-            server_writer.transport.abort()
+            server_writer.transport.abort()  # before anything is awaited: whoever stops us may do it here
+            await asyncio.gather(*ways, return_exceptions=True)
 
     async def up(self, pair: Pair, data: bytes) -> bool:
         """Called with each piece before it goes to the server; False: it does not, and the connection ends."""
