@@ -109,7 +109,7 @@ def test_crashes_and_who_was_charged_for_them_are_counted(database_url: str, tmp
     """By the supervisor, which outlives what it counts."""
     with node(tmp_path / "node", database_url, "run", V7_RETRY_SECONDS=0, V7_MAX_RETRIES=2) as one:
         watch = Watch(one.address())
-        enqueue(database_url, {"do": "die"}, event_type_id=7)
+        assert post(watch.address, {**EVENT, "event_data": {"do": "die"}, "event_type_id": 7})[0] == 200
         wait_for_end(database_url)
         wait_until(lambda: outcomes(watch.look()).get("crashed") == 2, "both crashes were counted")
         found = watch.look()
