@@ -100,7 +100,7 @@ def test_one_process_of_postgres_is_killed(cluster: Cluster, tmp_path: Path, rec
     with Lab(tmp_path / "lab", cluster, 3) as lab:
         busy(lab)
         crashes, seconds = [], []
-        for statement in ("update v7.jobs set status = 'running'", "delete from v7.jobs", "insert into v7.jobs"):
+        for statement in ("with fresh as", "delete from v7.jobs", "insert into v7.jobs"):  # claims, ends, begins
             [pid, *_] = wait_until(lambda it=statement: cluster.sql(DOES, it), "somebody does it")
             began = time.monotonic()
             psutil.Process(int(str(pid[0]))).kill()
