@@ -29,7 +29,7 @@ Send one:
     -H 'Content-Type: application/json' \\
     -d '{{"user_id": 1, "priority": 1, "event_data": {{"hello": "world"}}, "event_type_id": 1}}'
 
-The answer names its job: {{"id": 1}}
+The answer names its job: {{"id": 1}}. Many at once, an event a line, go to {path}/batch.
 
 /livez   200 while this process lives
 /readyz  200 while it can take events, and what an answer of 200 is worth
