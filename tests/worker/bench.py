@@ -41,7 +41,7 @@ class Bench:
         self.registry.add(event_type_id, Handler(function, is_async, None, timeout_seconds))
 
     def add(self, *ids: int, event_type_id: int = 1, event_json: str = "{}") -> None:
-        jobs = [Job(each, 1, event_type_id, 1, 0, event_json, 0, 5, "c", None) for each in ids]  # type: ignore[arg-type]
+        jobs = [Job(each, 1, event_type_id, 1, 0, event_json, 0, 5, "c", None, 0, 0.5) for each in ids]  # type: ignore[arg-type]
         self.executor.add(jobs, worker_id=9)
 
     async def run(self, *ids: int) -> list[Any]:
