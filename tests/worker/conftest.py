@@ -1,9 +1,10 @@
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from v7_task_processor.worker import executor, slots
+from v7_task_processor.worker import eager, executor, slots
 
 from ..support import emptied, shared_database
 from .bench import Bench
@@ -26,3 +27,8 @@ async def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr(executor, "now", lambda: made.time)
     monkeypatch.setattr(slots, "now", lambda: made.time)
     return made
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The worker's loop for the worker's tests."""
+    return {"eager": eager.Loop}

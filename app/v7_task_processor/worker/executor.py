@@ -1,10 +1,8 @@
 """Runs attempts: from the buffer of claimed jobs, best first, so many at once, each until its time limit."""
 
 import asyncio
-import sys
 from collections import deque
 from collections.abc import Callable
-from contextvars import Context
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -15,6 +13,7 @@ from ..observability import telemetry
 from ..observability.logs import current_job
 from ..queue import Held, Mine
 from ..settings import Settings
+from . import eager
 from .forked import leave_if_copy
 from .outcome import Ended, Failed, Outcome, Release, Void
 from .pace import Pace
@@ -32,8 +31,8 @@ PREFETCH_MAX = 1000
 BYTES_MAX = 8 * 2**20
 """Of event_data that is claimed and has not started; one job may be longer."""
 LARGE_BYTES = 4096
-DISPATCH_SECONDS_MAX = 0.05
-"""Handlers that never wait keep the event loop from turning; for so long at a time."""
+DISPATCH_SECONDS_MAX = 0.002
+"""Handlers that never wait keep the event loop from turning, and the database's answers waiting; for so long."""
 SNOOZE_SECONDS_MAX = 100 * 365 * 86400
 
 
@@ -164,13 +163,8 @@ class Executor:
         self.pace.started += 1
         if not handler.is_async:
             self.submit(attempt)
-        elif sys.version_info >= (3, 12):
-            # Runs to its first await here and now: most of the cost of a task is in being scheduled. In a context
-            # of its own, since we may be called from the end of another job.
-            loop = asyncio.get_running_loop()
-            attempt.task = asyncio.Task(self.run(attempt), loop=loop, eager_start=True, context=Context())
         else:
-            attempt.task = asyncio.create_task(self.run(attempt), context=Context())
+            attempt.task = eager.start(self.run(attempt))
 
     def submit(self, attempt: Attempt) -> None:
         try:

@@ -5,7 +5,6 @@ import os
 import signal
 
 import psycopg
-import uvloop
 
 from .. import handlers, queue
 from ..child import EXIT_TERMINATED, Assignment, Parent, Report
@@ -15,6 +14,7 @@ from ..handlers import Registry
 from ..observability import counts, logs
 from ..queue import Held, Served
 from ..settings import Settings
+from . import eager
 from .executor import Executor
 from .listener import Listener
 from .printed import redirect_prints
@@ -49,8 +49,8 @@ def main(fd: int) -> None:
         parent.report(Report(ready=False, error=str(error)))
         leave(error.exit_code)
     try:
-        # Not uvloop.run: it cancels the tasks of a loop that a handler stopped, and they would seem to have ended.
-        leave(uvloop.new_event_loop().run_until_complete(Worker(parent, registry, notes).run()))
+        # Not asyncio.run: it cancels the tasks of a loop that a handler stopped, and they would seem to have ended.
+        leave(eager.Loop().run_until_complete(Worker(parent, registry, notes).run()))
     except BaseException as error:
         log.exception("the worker failed")
         parent.report(Report(ready=False, error=f"{type(error).__name__}: {error}"))
