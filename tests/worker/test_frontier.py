@@ -218,6 +218,17 @@ def test_the_frontier_is_the_last_row_taken_or_the_end() -> None:
     assert cursor.frontier == Frontier(LAST, LAST, -1)
 
 
+def test_a_look_at_everything_that_takes_long_is_not_made_again_at_once() -> None:
+    cursor = Cursor()
+    cursor.begin(4.99, 40)
+    cursor.took(BEGINNING, taken(3, priority=7, last_position=50), 5.0, 5.0 + 2 * LAG_SECONDS)
+    assert cursor.next(5.5) == Frontier(7, 3, 40)
+    quick = Cursor()
+    quick.begin(4.99, 40)
+    quick.took(BEGINNING, taken(3, priority=7, last_position=50), 5.0, 5.01)
+    assert quick.next(5.02) == Frontier(7, 3, -1)
+
+
 def test_the_horizon_lags_and_stays_while_better_rows_fill_the_claims() -> None:
     cursor = Cursor()
     cursor.took(BEGINNING, taken(3, 0, last_position=50), 1.0, 1.001)

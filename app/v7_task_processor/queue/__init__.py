@@ -19,7 +19,7 @@ from .acts import (
     taken_away,
     why_not,
 )
-from .claiming import BEGINNING, FIRST, LAST, Claim, Frontier, Served, claim, claim_suspect
+from .claiming import BEGINNING, FIRST, LAST, Claim, Frontier, Served, claim, claim_suspect, last_position
 from .counts import fold_counts, write_counts
 from .ending import Failure, Held, Running, complete, fail, held_by, orphans, release, snooze
 from .event_types import (
@@ -74,6 +74,7 @@ __all__ = [
     "held_by",
     "is_refusal",
     "lacks_partition",
+    "last_position",
     "left_running",
     "literal",
     "next_due_seconds",

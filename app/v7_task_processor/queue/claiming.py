@@ -44,6 +44,13 @@ class Claim(NamedTuple):
 
 _claim = Statement("claim", PROMPT_SECONDS_MAX)
 _claim_suspect = Statement("claim_suspect", PROMPT_SECONDS_MAX)
+_position = Statement("position", PROMPT_SECONDS_MAX)
+
+
+async def last_position(connection: Connection) -> int:
+    """The last position that was given out."""
+    rows = await _position(connection)
+    return int(rows[0][0])
 
 
 async def claim(

@@ -32,6 +32,10 @@ class Cursor:
         """The best of what was put back since the last claim began, if anything: priority, position before it."""
         self.sequence: deque[tuple[float, int]] = deque()
 
+    def begin(self, now: float, last_position: int) -> None:
+        """Where the sequence stood before the first claim."""
+        self.sequence.append((now, last_position))
+
     def next(self, now: float) -> Frontier:
         """Where the claim that begins now looks."""
         if self.everywhere:
@@ -69,6 +73,10 @@ class Cursor:
         horizon = (
             looked.horizon if claim.more and better == len(claim.jobs) else max(looked.horizon, self.lagging(began))
         )
+        if looked == BEGINNING and ended - began > LAG_SECONDS and self.sequence:
+            # It took so long (behind a million jobs of a paused type) that to look at everything again, until the lag
+            # has passed, would cost more than what commits just now: a later plain claim finds that.
+            horizon = max(horizon, self.sequence[0][1])
         self.frontier = Frontier(priority, position, horizon)
         self.sequence.append((ended, claim.last_position))
 

@@ -71,6 +71,8 @@ class Scheduler:
             return claim, worker_id
         if self.generation != self.session.generation:
             self.generation, self.cursor = self.session.generation, Cursor()
+        if not self.cursor.sequence:
+            self.cursor.begin(now(), await queue.last_position(self.session.claims))
         # After an answer that never came ask for less: large events over a slow line take longer than it may.
         limit = self.batch_max
         batch = min(batch, limit)
