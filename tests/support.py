@@ -15,7 +15,7 @@ from .conftest import fresh
 
 EVERYTHING = Served(True, [], [], {}, 5)
 """What a worker with a catch-all handler serves."""
-TABLES = ("jobs", "finished_jobs", "failures", "event_types", "workers", "idempotency_keys")
+TABLES = ("jobs", "finished_jobs", "failures", "event_types", "workers", "idempotency_keys", "metrics")
 
 
 def shared_database(server_url: str, template: str) -> Iterator[str]:
