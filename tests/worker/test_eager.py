@@ -68,6 +68,32 @@ async def test_one_starts_another_and_each_has_a_context_of_its_own() -> None:
     assert said.get() == "test"
 
 
+async def test_what_others_schedule_while_a_task_is_made_is_scheduled() -> None:
+    loop, ran = asyncio.get_running_loop(), asyncio.Event()
+
+    class Scheduling:
+        """What the garbage collector ends just then."""
+
+        def __del__(self) -> None:
+            loop.call_soon(ran.set)
+
+    class Making(asyncio.Task[None]):
+        def __init__(self, *arguments: object, **named: object) -> None:
+            Scheduling()
+            super().__init__(*arguments, **named)  # type: ignore[arg-type]
+
+    async def work() -> None:
+        done.append(1)
+
+    done: list[int] = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(asyncio, "Task", Making)
+        task = eager.start(work())
+    assert done == [1]
+    await task
+    await ran.wait()
+
+
 async def test_it_can_be_cancelled_and_may_raise() -> None:
     async def wait() -> None:
         await asyncio.Event().wait()

@@ -19,14 +19,16 @@ Arguments = TypeVarTuple("Arguments")
 class Loop(uvloop.Loop):
     """uvloop's, which hands out the first step of a task that is to be started at once."""
 
-    catching = False
+    catching: Context | None = None
+    """The context of that task, which nobody else has: other things may be scheduled while it is made (by what the
+    garbage collector ends)."""
     caught: Callable[..., object] | None = None
 
     def call_soon(
         self, callback: Callable[[*Arguments], object], *args: *Arguments, context: Context | None = None
     ) -> asyncio.Handle:
-        if self.catching:
-            self.catching, self.caught = False, callback
+        if context is not None and context is self.catching:
+            self.caught = callback
             return None  # type: ignore[return-value]  # a task does not keep it
         return super().call_soon(callback, *args, context=context)
 
@@ -37,9 +39,9 @@ def start(coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
     if sys.version_info >= (3, 12):
         return asyncio.Task(coroutine, loop=loop, eager_start=True, context=context)
     assert isinstance(loop, Loop)
-    loop.catching = True
+    loop.catching = context
     task = asyncio.Task(coroutine, loop=loop, context=context)
-    step, loop.caught = loop.caught, None
+    step, loop.caught, loop.catching = loop.caught, None, None
     assert step is not None
     current = asyncio.current_task(loop)
     if current is not None:

@@ -255,7 +255,7 @@ class Executor:
     def abandon(self) -> None:
         """Release what still runs, uncharged."""
         for attempt in list(self.running):
-            told = attempt.told or Release()  # past its limit is past its limit
+            told = Release() if attempt.told is None else attempt.told  # past its limit is past its limit
             if attempt.task is not None:
                 attempt.cancel(told)
             else:
