@@ -15,7 +15,7 @@ SLEEP = {"do": "sleep", "seconds": 3}
 @pytest.mark.slow
 @pytest.mark.fault(79)
 def test_running_rows_are_queued_and_deleted_by_hand(cluster: Cluster, tmp_path: Path) -> None:
-    """Half of a change is refused. After a whole one the word of who ran it is void, and its neighbours' is not."""
+    """Half of a change is refused. After a whole one who ran it is told, and its word is void."""
     queued, deleted, untouched = (enqueue(cluster.url, SLEEP)[0] for _ in range(3))
     with node(tmp_path / "node", cluster.url) as one:
         wait_until(lambda: len(one.starts()) == 3, "they run")
@@ -24,7 +24,6 @@ def test_running_rows_are_queued_and_deleted_by_hand(cluster: Cluster, tmp_path:
                 cluster.sql(f"update v7.jobs set {half} where id = {queued}")
         cluster.sql(f"update v7.jobs set status = 'queued', worker_id = null where id = {queued}")
         cluster.sql(f"delete from v7.jobs where id = {deleted}")
-        wait_until(lambda: len(one.noted("end")) >= 3, "the first attempts have ended")
         wait_for_end(cluster.url)
         assert one.stop() == 0
         starts = sorted((job_id, attempt) for job_id, attempt, _ in one.starts())

@@ -68,6 +68,8 @@ def test_a_frozen_node_that_wakes_after_its_rescue_changes_nothing(
     behind = enqueue(database_url, {}, count=300)
     with node(tmp_path / "a", database_url, handlers=HOLDS, V7_CONCURRENCY=1) as frozen:
         wait_until(lambda: frozen.starts() and frozen.starts()[-1][0] == holder[0], "the loop is held")
+        # The loop that is held writes nothing: what ended just before may have to run again.
+        unwritten = {job_id for job_id, _, _ in frozen.noted("end")} & set(running(database_url))
         assert len(running(database_url)) > 1
         [node_id] = node_ids(database_url)
         starts = frozen.starts()
@@ -88,7 +90,8 @@ def test_a_frozen_node_that_wakes_after_its_rescue_changes_nothing(
     assert {job_id for job_id, _, _ in frozen.starts()[len(starts) :]}.isdisjoint(before + holder + behind)
     started = [job_id for job_id, _, _ in frozen.starts() + other.starts()]
     assert [started.count(job_id) for job_id in holder] == [2]
-    assert {started.count(job_id) for job_id in before + behind} == {1}
+    assert {started.count(job_id) for job_id in unwritten} <= {1, 2}
+    assert {started.count(job_id) for job_id in {*before, *behind} - unwritten} == {1}
     assert {row[1:] for row in jobs(database_url)} == {("succeeded", 0)}
     check_books(database_url, frozen, other)
 

@@ -68,7 +68,7 @@ def test_others_take_every_connection_of_a_node_that_runs(
             assert get(address, "/readyz") == 503
             assert get(address, "/livez") == 200
             beat = idlers.beat()
-            wait_until(lambda: len(one.noted("end")) == 17, "what ran has ended")
+            wait_until(lambda: len(one.noted("end")) >= 17, "what ran has ended")
             wait_until(lambda: idlers.beat() != beat, "the node says that it lives")
             assert "too many clients" in one.said()
         began = time.monotonic()
