@@ -14,6 +14,10 @@ Results = dict[str, dict[str, list[float]]]
 """{side: {figure: [one for each round]}}"""
 
 
+COLUMNS_MAX = 10
+"""What has only one side, and more figures than that, is told a line for each."""
+
+
 class Sizes(NamedTuple):
     """How much to do. `scale` is applied to what is large: 0.01 for a quick look, 1 for what is claimed."""
 
@@ -75,6 +79,12 @@ def print_table(what: str, contest: Contest, results: Results) -> None:
     columns = list(dict.fromkeys(figure for figures in results.values() for figure in figures))
     bases = contest.compared_with()
     print(f"\n## {what}: {contest.unit} ({contest.better} is better)\n")
+    if len(results) == 1 and len(columns) > COLUMNS_MAX:
+        print("| | |\n|---|---|")
+        print(
+            "".join(f"| {column} | {cell(values, [])} |\n" for column, values in next(iter(results.values())).items())
+        )
+        return
     print(f"| {'x: ratio to ' + ', to '.join(bases) if bases else ''} | {' | '.join(columns)} |")
     print("|" + "---|" * (len(columns) + 1))
     for side, figures in results.items():

@@ -20,6 +20,7 @@ from pathlib import Path
 import burdens
 import growth
 import ingest
+import looks
 import memory
 import peer
 import product
@@ -66,6 +67,7 @@ def contests(sizes: Sizes) -> dict[str, Contest]:
         **beside_peers(sizes),
         **burdens.contests(sizes),
         **growth.contests(sizes),
+        **looks.contests(sizes),
         **memory.contests(sizes),
         **start.contests(),
     }
@@ -115,7 +117,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=100_000, help="how many to drain")
     parser.add_argument("--seconds", type=float, default=3.0, help="how long to post, for each number of connections")
-    parser.add_argument("--scale", type=float, default=1.0, help="of burdens, growth and memory; 0.01: a hundredth")
+    parser.add_argument("--scale", type=float, default=1.0, help="of what is large; 0.01: a hundredth")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     options = parser.parse_args()
     wanted = chosen(options.what, contests(Sizes(options.jobs, options.seconds, options.scale)))

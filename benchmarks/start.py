@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from contest import Contest
 from database import Database
@@ -35,9 +36,10 @@ def timed(start: Callable[[], float]) -> dict[str, float]:
     return {"median": statistics.median(seconds), "longest": max(seconds)}
 
 
-def command(*words: str) -> float:
+def command(*words: str, **where: Any) -> float:
+    """`where`: env and cwd."""
     began = time.perf_counter()
-    subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(words, check=True, stdout=subprocess.DEVNULL, **where)
     return time.perf_counter() - began
 
 
