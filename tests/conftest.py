@@ -39,7 +39,14 @@ def no_engine() -> str | None:
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No settings from outside: neither from the environment nor from an .env file."""
     for name in list(os.environ):
-        if name.startswith("V7_") or name in ("DATABASE_URL", "HOST", "PORT", "LOG_LEVEL", "LOG_FORMAT"):
+        if name.startswith("V7_") or name in (
+            "DATABASE_URL",
+            "DATABASE_URL_FILE",
+            "HOST",
+            "PORT",
+            "LOG_LEVEL",
+            "LOG_FORMAT",
+        ):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 

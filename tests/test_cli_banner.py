@@ -15,7 +15,7 @@ def screen(
 ) -> dict[str, str]:
     settings = Settings(**{"worker_processes": 2, **fields})  # type: ignore[arg-type]
     lines = banner.lines(settings, server, embedded=False, address=address, workers=workers)
-    assert len(lines) <= 8
+    assert len(lines) <= 8 + any("V7_API_KEYS is not set" in line for line in lines)
     assert "\x1b" not in lines[0].replace("\x1b[1m", "").replace("\x1b[0m", "")
     plain = [line.replace("\x1b[2m", "").replace("\x1b[1m", "").replace("\x1b[0m", "") for line in lines]
     return {"": plain[0]} | {line.split()[0]: line.split(maxsplit=1)[1] for line in plain[1:]}
@@ -41,6 +41,16 @@ def test_a_key_is_asked_for_and_not_shown() -> None:
     said = screen(api_keys="secret", handlers="shop.handlers\x1b[31m")
     assert "-H 'Authorization: Bearer …'" in said["send"]
     assert said["handlers"] == "shop.handlers\\x1b[31m"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "v7.example"])
+def test_it_says_where_anyone_can_send(host: str) -> None:
+    said = screen(host=host)["keys"]
+    assert "anyone who reaches this address can send events and read /metrics, since V7_API_KEYS is not set" in said
+    assert "can send events, since" in screen(host=host, admin_token="s3cret")["keys"]
+    assert "keys" not in screen(host=host, api_keys="s3cret")
+    assert "keys" not in screen(host=host, address="")
+    assert "keys" not in screen(host="127.0.0.1")
 
 
 @pytest.mark.parametrize("name", ["fsync", "full_page_writes"])

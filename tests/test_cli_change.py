@@ -150,6 +150,20 @@ def port() -> Iterator[int]:
         thread.join()
 
 
+@pytest.mark.parametrize(
+    ("keys", "carried"),
+    [
+        ("shop send s3cret", "Bearer s3cret"),
+        (f"shop send sha256:{'0' * 64}, grafana read r3ad, s3cret", "Bearer s3cret"),
+        (f"sha256:{'0' * 64}", None),
+    ],
+)
+def test_send_takes_the_first_key_that_may(port: int, keys: str, carried: str | None) -> None:
+    done = v7("send", "--type", 5, "--user", 1, "--port", port, "null", V7_API_KEYS=keys, V7_ADMIN_TOKEN="admin")
+    assert done.returncode == 0
+    assert Answering.seen[0][1].get("Authorization") == carried
+
+
 def test_send_keeps_the_event_to_the_letter(port: int) -> None:
     event = '{"n": 1E5, "n": 12345678901234567890123, "s": "\\u0000 é"}'
     done = v7(

@@ -8,7 +8,7 @@ import pytest
 
 from v7_task_processor import settings
 from v7_task_processor.errors import ConfigurationError
-from v7_task_processor.settings import ENVIRONMENT, Settings, load
+from v7_task_processor.settings import ENVIRONMENT, FILES, Settings, load
 
 PASSWORD_IN_A_LOCAL = """
 import logging
@@ -126,8 +126,68 @@ def test_a_secret_is_never_shown(name: str, value: str, monkeypatch: pytest.Monk
 
 def test_a_list_of_keys_without_a_key_is_refused_rather_than_let_everybody_in() -> None:
     assert refusal(V7_API_KEYS=" , ") == "V7_API_KEYS is (hidden): it must be one key or more, separated by commas."
-    assert load(environment={"V7_API_KEYS": "a, b ,,c"}).keys == ("a", "b", "c")
-    assert load(environment={}).keys == ()
+    assert [key.secret for key in load(environment={"V7_API_KEYS": "a, b ,,c"}).keys.entries] == ["a", "b", "c"]
+    assert load(environment={}).keys.entries == ()
+
+
+def test_a_bad_key_is_told_at_once() -> None:
+    assert refusal(V7_API_KEYS="a, shop sned s3cret").startswith(
+        "Entry 2 of V7_API_KEYS is (hidden): it must be a key,"
+    )
+    assert refusal(V7_ADMIN_TOKEN="sha256:s3cret").startswith("V7_ADMIN_TOKEN is (hidden): ")
+
+
+def test_settings_that_are_printed_show_no_secret() -> None:
+    secrets = {"DATABASE_URL": "postgresql://ann:hunter2@x/y", "V7_API_KEYS": "hunter2", "V7_ADMIN_TOKEN": "hunter22"}
+    printed = repr(load(environment={**secrets, "PORT": "4001"}))
+    assert "port=4001" in printed
+    assert "hunter2" not in printed
+
+
+@pytest.mark.parametrize(("name", "field"), FILES.items())
+def test_a_secret_may_stand_in_a_file(name: str, field: str) -> None:
+    Path("secret").write_text(" s3cret\n")
+    assert getattr(load(environment={name: "secret"}), field) == "s3cret"
+    Path(".env").write_text(f"{name}=secret\n")
+    assert getattr(load(environment={}), field) == "s3cret"
+    variable = name.removesuffix("_FILE")
+    assert getattr(load(environment={variable: "nearer"}), field) == "nearer", "the environment is over .env"
+    assert getattr(load({field: "flag"}, {name: "there is none"}), field) == "flag"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_secret_comes_from_one_place(name: str) -> None:
+    variable = name.removesuffix("_FILE")
+    both = {variable: "s3cret", name: "secret"}
+    assert refusal(**both) == f"{variable} and {name} are both set in the environment: keep one of them."
+    assert load(environment={variable: "x", name: ""}) == load(environment={variable: "x"})
+
+
+def test_a_file_that_holds_no_secret_is_told_by_its_name() -> None:
+    Path("empty").write_text(" \n")
+    Path("large").write_text("s3cret" * 20_000)
+    Path("latin").write_bytes(b"s3cret\xff")
+    for path, why in {
+        "missing": "which cannot be read: No such file or directory",
+        ".": "which cannot be read: Is a directory",
+        "latin": "which cannot be read: not UTF-8",
+        "empty": "which is empty",
+        "large": "which is larger than 65536 bytes",
+    }.items():
+        assert refusal(V7_API_KEYS_FILE=path) == f"V7_API_KEYS_FILE names {path!r}, {why}."
+    assert refusal(V7_CONCURRENCY_FILE="x").startswith("Unknown setting V7_CONCURRENCY_FILE")
+
+
+def test_keys_in_a_file_stand_one_a_line() -> None:
+    Path("keys").write_text("shop send k1\ngrafana read k2\n")
+    names = [key.name for key in load(environment={"V7_API_KEYS_FILE": "keys"}).keys.entries]
+    assert names == ["shop", "grafana"]
+
+
+def test_names_of_what_is_not_shown() -> None:
+    assert load(environment={"V7_REDACT": " Password, card number ,"}).redacted == {"password", "card number"}
+    assert load(environment={}).redacted == frozenset()
+    assert refusal(V7_REDACT=" , ") == "V7_REDACT is ',': it must be one name or more, separated by commas."
 
 
 @pytest.mark.parametrize("log_format", ["console", "json"])

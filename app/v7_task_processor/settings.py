@@ -4,17 +4,17 @@ import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 from dotenv import dotenv_values
 from msgspec import Meta
 
+from . import keys
 from .errors import ConfigurationError
+from .keys import Keys
 
 Text = Annotated[str, Meta(min_length=1)]
-Keys = Annotated[str, Meta(pattern=r"[^\s,]")]
-"""At least one: "," (two variables that were empty) must not mean that no key is asked for."""
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["console", "json"]
 
@@ -36,15 +36,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retention_days: Annotated[int, Meta(ge=0, le=3650)] = 7
     shutdown_seconds: Annotated[float, Meta(ge=0, le=3600)] = 25.0
     body_bytes_max: Annotated[int, Meta(ge=1024, le=64 * 2**20)] = 2**20
-    api_keys: Keys | None = None
+    api_keys: Text | None = None
     admin_token: Text | None = None
+    redact: Text | None = None
     log_level: LogLevel = "info"
     log_format: LogFormat = "console"
 
+    def __repr__(self) -> str:
+        shown = ((name, getattr(self, name)) for name in self.__struct_fields__)
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown if name not in SECRET)}, …)"
+
     @property
-    def keys(self) -> tuple[str, ...]:
-        """The API keys, of which any one lets a client send; empty means that none is asked for."""
-        return tuple(key.strip() for key in (self.api_keys or "").split(",") if key.strip())
+    def keys(self) -> Keys:
+        """All keys that open something: those of V7_API_KEYS, and V7_ADMIN_TOKEN."""
+        return keys.keys_of(self.api_keys, self.admin_token)
+
+    @property
+    def redacted(self) -> frozenset[str]:
+        """The keys of event_data, in small letters, whose values are not shown."""
+        return frozenset(name.strip().casefold() for name in (self.redact or "").split(",") if name.strip())
 
 
 UNPREFIXED = ("DATABASE_URL", "HOST", "PORT", "LOG_LEVEL", "LOG_FORMAT")
@@ -52,6 +62,17 @@ ENVIRONMENT: dict[str, str] = {
     name.upper() if name.upper() in UNPREFIXED else f"V7_{name.upper()}": name for name in Settings.__struct_fields__
 }
 """Environment variable to field."""
+SECRET = ("database_url", "api_keys", "admin_token")
+"""Fields whose values are never shown, and which may stand in a file that `<variable>_FILE` names."""
+FILES: dict[str, str] = {f"{name}_FILE": field for name, field in ENVIRONMENT.items() if field in SECRET}
+SECRET_BYTES_MAX = 65_536
+
+
+class InFile(NamedTuple):
+    """A value that stands in a file, as Docker and Kubernetes hand out secrets."""
+
+    variable: str
+    path: str
 
 
 def load(flags: Mapping[str, object] | None = None, environment: Mapping[str, str] | None = None) -> Settings:
@@ -63,20 +84,45 @@ def load(flags: Mapping[str, object] | None = None, environment: Mapping[str, st
     file = {name: value for name, value in dotenv_values(".env").items() if value is not None}
     for source, names in (("the environment", environment), (".env", file)):
         refuse_unknown(names, source)
-    merged = {**file, **environment}
-    # An empty value means "not set": that is what `-e NAME=` and CI systems leave behind.
-    values: dict[str, object] = {field: merged[name] for name, field in ENVIRONMENT.items() if merged.get(name)}
+    values: dict[str, object] = {**given(file, ".env"), **given(environment, "the environment")}
     values |= {field: value for field, value in (flags or {}).items() if value is not None}
     for field, value in values.items():
-        values[field] = checked(field, value)
+        values[field] = checked(field, read(value) if isinstance(value, InFile) else value)
     return Settings(**values)  # type: ignore[arg-type]
+
+
+def given(names: Mapping[str, str], source: str) -> dict[str, object]:
+    """What a source says, by field. An empty value means "not set": `-e NAME=` and CI systems leave it behind."""
+    values: dict[str, object] = {field: names[name] for name, field in ENVIRONMENT.items() if names.get(name)}
+    for name, field in FILES.items():
+        if path := names.get(name):
+            if field in values:
+                both = f"{name.removesuffix('_FILE')} and {name}"
+                raise ConfigurationError(f"{both} are both set in {source}: keep one of them.")
+            values[field] = InFile(name, path)
+    return values
+
+
+def read(file: InFile) -> str:
+    """What stands in the file. An empty one is an error: no key must not be the same as a key that got lost."""
+    try:
+        with Path(file.path).open("rb") as opened:
+            text = opened.read(SECRET_BYTES_MAX + 1).decode()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise ConfigurationError(f"{file.variable} names {file.path!r}, which cannot be read: {why}.") from None
+    if not text.strip() or len(text) > SECRET_BYTES_MAX:
+        state = "is empty" if not text.strip() else f"is larger than {SECRET_BYTES_MAX} bytes"
+        raise ConfigurationError(f"{file.variable} names {file.path!r}, which {state}.")
+    return text
 
 
 def refuse_unknown(names: Mapping[str, str], source: str) -> None:
     """A misspelt V7_… would be ignored in silence, and the default taken for the wish."""
+    known = {**ENVIRONMENT, **FILES}
     for name in sorted(names):
-        if name.startswith("V7_") and name not in ENVIRONMENT and not name.startswith("V7_TEST_"):
-            near = difflib.get_close_matches(name, ENVIRONMENT, n=1, cutoff=0.5)
+        if name.startswith("V7_") and name not in known and not name.startswith("V7_TEST_"):
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
             hint = f" Did you mean {near[0]}?" if near else ""
             raise ConfigurationError(f"Unknown setting {name} in {source}.{hint}")
 
@@ -90,17 +136,28 @@ def checked(field: str, value: object) -> object:
             value = value.strip()
         if field in ("log_level", "log_format"):
             value = str(value).lower()
-        return msgspec.convert(value, hint, strict=False)
+        converted = msgspec.convert(value, hint, strict=False)
     except msgspec.ValidationError:
         name = next(name for name, each in ENVIRONMENT.items() if each == field)
-        shown = "(hidden)" if field in ("database_url", "api_keys", "admin_token") else repr(value)
+        shown = "(hidden)" if field in SECRET else repr(value)
         raise ConfigurationError(f"{name} is {shown}: it must be {wanted(hint)}.") from None
+    refuse_parts(field, str(converted))
+    return converted
+
+
+def refuse_parts(field: str, value: str) -> None:
+    """What is wrong inside of a value that has parts. Nothing is: "," (two variables that were empty) must not mean
+    that no key is asked for."""
+    if field == "api_keys" and not keys.parsed(value):
+        raise ConfigurationError("V7_API_KEYS is (hidden): it must be one key or more, separated by commas.")
+    if field == "admin_token":
+        keys.keys_of(None, value)
+    if field == "redact" and not Settings(redact=value).redacted:
+        raise ConfigurationError(f"V7_REDACT is {value!r}: it must be one name or more, separated by commas.")
 
 
 def wanted(hint: Any) -> str:
     """What a field takes, in words, from its type."""
-    if hint == Keys:
-        return "one key or more, separated by commas"
     if get_origin(hint) is Literal:
         return " or ".join(get_args(hint))
     kind, meta = get_args(hint) if get_origin(hint) is Annotated else (hint, Meta())

@@ -163,11 +163,14 @@ def test_sql_and_http_agree_on_what_a_key_stands_for(api: ApiProcess, database_u
 
 
 async def test_api_keys(database_url: str) -> None:
-    sentence = "An API key is needed: send one that is valid as Authorization: Bearer <key> or as X-API-Key."
-    async with serving(database_url, api_keys="one, two") as api:
+    sentence = "A key that may send is needed: send it as Authorization: Bearer <key> or as X-API-Key."
+    keys = f"one, two, shop send three3, app read+send four, five send sha256:{hashlib.sha256(b'5').hexdigest()}"
+    async with serving(database_url, api_keys=keys, admin_token="admin") as api:
         for headers in (
             {},
             {"x-api-key": "three"},
+            {"x-api-key": "shop send three3"},
+            {"x-api-key": keys[-71:]},
             {"x-api-key": ""},
             {"authorization": "Bearer"},
             {"authorization": "Basic one"},
@@ -177,7 +180,19 @@ async def test_api_keys(database_url: str) -> None:
             assert answer.headers["www-authenticate"] == "Bearer"
         for headers in ({"x-api-key": "one"}, {"authorization": "bearer two"}, {"x-api-key": "two"}):
             assert (await api.post(body(), **headers)).status_code == 200
-    assert rows(database_url, COUNT) == [(3,)]
+        for key in ("three3", "four", "5", "admin"):
+            assert (await api.post(body(), x_api_key=key)).status_code == 200
+    assert rows(database_url, COUNT) == [(7,)]
+
+
+async def test_a_key_that_may_not_send(database_url: str) -> None:
+    async with serving(database_url, api_keys="grafana read one, ops manage two") as api:
+        answer = await api.post(body(), x_api_key="one")
+        assert is_refusal(answer, 403, "The key grafana may read only; a key that may send is needed here.")
+        answer = await api.post(body(), x_api_key="two")
+        assert is_refusal(answer, 403, "The key ops may read and manage only; a key that may send is needed here.")
+        assert (await api.post(body())).status_code == 401, "keys are set, so nobody sends without one"
+    assert rows(database_url, COUNT) == [(0,)]
 
 
 def test_a_request_id_is_made_where_none_came(api: ApiProcess, database_url: str) -> None:

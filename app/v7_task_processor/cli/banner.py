@@ -9,6 +9,7 @@ import click
 
 from .. import __version__
 from ..database import Server
+from ..keys import is_loopback
 from ..promise import promise
 from ..settings import Settings, data_path
 from .text import plain, plural
@@ -17,7 +18,7 @@ EVENT = '{"event_type_id": 1, "user_id": 1, "priority": 1, "event_data": {"hello
 
 
 def lines(settings: Settings, server: Server, *, embedded: bool, address: str, workers: bool) -> list[str]:
-    """At most eight."""
+    """At most eight, and one more where anyone may send."""
     role = f"serves on {click.style(address, bold=True)}" if address else "works"
     shown = [
         f"{click.style('v7', bold=True)} {__version__} {role}",
@@ -28,6 +29,8 @@ def lines(settings: Settings, server: Server, *, embedded: bool, address: str, w
         shown.append(line("workers", pace(settings)))
     if address:
         shown.append(line("promise", worth(server)))
+        if says := warning(settings):
+            shown.append(line("keys", click.style(says, fg="yellow")))
         shown.append(line("send", f"curl {reachable(address)}/api/event/v1{headers(settings)} -d '{EVENT}'"))
     shown.append(line("look", f"{program()} status (or jobs list, dead list, psql, doctor)"))
     shown.append(line("stop", "Ctrl-C: what runs is finished, what waits is kept"))
@@ -61,8 +64,16 @@ def worth(server: Server) -> str:
     return click.style(says, fg="yellow") if found.state == "fails" else says
 
 
+def warning(settings: Settings) -> str | None:
+    """What others than programs on this machine may do without a key; None: nothing."""
+    if settings.api_keys is not None or is_loopback(settings.host):
+        return None
+    metrics = "" if settings.keys.any_may("read") else " and read /metrics"
+    return f"anyone who reaches this address can send events{metrics}, since V7_API_KEYS is not set"
+
+
 def headers(settings: Settings) -> str:
-    key = " -H 'Authorization: Bearer …'" if settings.keys else ""
+    key = " -H 'Authorization: Bearer …'" if settings.api_keys else ""
     return f"{key} -H 'Content-Type: application/json'"
 
 

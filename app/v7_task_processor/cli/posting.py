@@ -41,9 +41,9 @@ class Answer(NamedTuple):
 class Server:
     """A connection to a server. `url` is its address; its path may be there already."""
 
-    def __init__(self, url: str, keys: tuple[str, ...] = ()) -> None:
+    def __init__(self, url: str, key: str | None = None) -> None:
         self.base = split(url)
-        self.headers = {"Authorization": f"Bearer {keys[0]}"} if keys else {}
+        self.headers = {"Authorization": f"Bearer {key}"} if key else {}
         kind = http.client.HTTPSConnection if self.base.scheme == "https" else http.client.HTTPConnection
         self.connection = kind(self.base.hostname or "", self.base.port, timeout=TIMEOUT_SECONDS)
 

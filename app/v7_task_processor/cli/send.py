@@ -7,6 +7,7 @@ import click
 import msgspec
 
 from ..errors import V7Error
+from ..keys import parsed
 from ..settings import Settings
 from .banner import reachable
 from .options import examples, json_option, settings_options
@@ -57,15 +58,21 @@ def send(
         refuse_together("--file", fields)
         from .send_file import send_file
 
-        with Server(address, settings.keys) as server:
+        with Server(address, own_key(settings)) as server:
             send_file(server, file, skip or 0, idempotency_key, as_json)
         return
     refuse_together("an event", {"--skip": skip})
     require({name: fields[name] for name in ("--type", "--user", "JSON")})
     head = {"user_id": user_id, "priority": priority or 0, "event_type_id": event_type_id}
     body = msgspec.json.encode({**head, "event_data": raw(str(event_data))})
-    with Server(address, settings.keys) as server:
+    with Server(address, own_key(settings)) as server:
         send_one(server, body, count or 1, idempotency_key, as_json)
+
+
+def own_key(settings: Settings) -> str | None:
+    """The first of V7_API_KEYS that may send, and is not only known by its digest."""
+    may_send = [key.secret for key in parsed(settings.api_keys or "") if key.may("send")]
+    return next((secret for secret in may_send if secret is not None), None)
 
 
 def refuse_together(what: str, others: Mapping[str, object]) -> None:

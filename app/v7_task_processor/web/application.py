@@ -11,8 +11,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .. import __version__
+from ..keys import Keys
 from ..observability.exposition import CONTENT_TYPE
 from ..settings import Settings
+from .callers import Refusal, let_in
 from .event import shown
 from .ingest import Ingest
 from .metrics import Metrics
@@ -43,7 +45,7 @@ MANAGEMENT = re.compile(r"/api/(jobs|event-types|workers|stats)/|/openapi\.json$
 def application(settings: Settings, ingest: Ingest, readiness: Readiness, metrics: Metrics) -> ASGIApp:
     """The ASGI application."""
     receivers = {PATH: Receiver(settings, ingest), BATCH_PATH: BatchReceiver(settings, ingest)}
-    pages = Pages(readiness, metrics).starlette()
+    pages = Pages(readiness, metrics, settings.keys).starlette()
     management = Management(settings)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,8 +79,8 @@ class Management:
 class Pages:
     """What is asked now and then."""
 
-    def __init__(self, readiness: Readiness, metrics: Metrics) -> None:
-        self.readiness, self.metrics = readiness, metrics
+    def __init__(self, readiness: Readiness, metrics: Metrics, keys: Keys) -> None:
+        self.readiness, self.metrics, self.keys = readiness, metrics, keys
 
     def starlette(self) -> Starlette:
         app = Starlette(
@@ -107,6 +109,12 @@ class Pages:
         return PlainTextResponse(f"ready; {self.readiness.promise}")
 
     async def scrape(self, request: Request) -> Response:
+        """For everybody, until there is a key that may read: it tells numbers, and nothing of an event."""
+        if self.keys.any_may("read"):
+            found = let_in(self.keys, "read", dict(request.scope["headers"]))
+            if isinstance(found, Refusal):
+                challenge = {"WWW-Authenticate": "Bearer"} if found.status == 401 else None
+                return PlainTextResponse(found.sentence, found.status, challenge)
         return Response(await self.metrics.scrape(), media_type=CONTENT_TYPE)
 
 

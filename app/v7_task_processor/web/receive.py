@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import hashlib
-import hmac
 import random
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -13,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 from ..observability import logs
 from ..queue import Enqueued
 from ..settings import Settings
+from .callers import Refusal, let_in
 from .event import Refused, parse, shown
 from .ingest import Ingest
 from .outcome import BUSY, Added, Failed, not_known
@@ -58,7 +57,7 @@ class Receiver:
         self.body_bytes_max = settings.body_bytes_max
         self.bodies_bytes_max = max(BODIES_BYTES_MAX, 4 * settings.body_bytes_max)
         self.bodies_bytes = 0
-        self.key_digests = [hashlib.sha256(key.encode()).digest() for key in settings.keys]
+        self.keys = None if settings.api_keys is None else settings.keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
@@ -78,9 +77,8 @@ class Receiver:
         if method != "POST":
             sentence = f"{self.path} takes POST only, not {shown(method)}."
             return Answer(405, sentence.encode(), headers=((b"allow", b"POST"),), close=close)
-        if self.key_digests and not self.knows(headers):
-            sentence = "An API key is needed: send one that is valid as Authorization: Bearer <key> or as X-API-Key."
-            return Answer(401, sentence.encode(), headers=((b"www-authenticate", b"Bearer"),), close=close)
+        if refused := self.unknown(headers):
+            return refused._replace(close=close)
         if close and b"content-length" in headers:
             return self.too_large()
         if why := media_refusal(headers, self.media_types):
@@ -96,14 +94,13 @@ class Receiver:
         length = headers.get(b"content-length")
         return int(length) > self.body_bytes_max if length else b"transfer-encoding" in headers
 
-    def knows(self, headers: Headers) -> bool:
-        """Whether the request carries one of the API keys."""
-        given = headers.get(b"x-api-key")
-        if given is None:
-            scheme, _, credentials = headers.get(b"authorization", b"").partition(b" ")
-            given = credentials.strip() if scheme.lower() == b"bearer" else b""
-        digest = hashlib.sha256(given).digest()
-        return any(hmac.compare_digest(digest, each) for each in self.key_digests)
+    def unknown(self, headers: Headers) -> Answer | None:
+        """The refusal of who may not send."""
+        found = None if self.keys is None else let_in(self.keys, "send", headers)
+        if not isinstance(found, Refusal):
+            return None
+        challenge = ((b"www-authenticate", b"Bearer"),) if found.status == 401 else ()
+        return Answer(found.status, found.sentence.encode(), headers=challenge)
 
     async def answer(self, _scope: Scope, headers: Headers, receive: Receive, request_id: str) -> Answer:
         body = await self.body(receive)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from starlette.datastructures import Headers
+from starlette.requests import Request
 
 from v7_task_processor.settings import Settings
 from v7_task_processor.web.management.access import Access
@@ -15,6 +15,11 @@ from .support import answer, problem
 
 TOKEN = "s3cret-é"
 PATHS = [(route.method, route.path.replace("{id}", "1")) for route in ROUTES]
+
+
+def request(headers: dict[str, str], client: str) -> Request:
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    return Request({"type": "http", "headers": raw, "client": (client, 1) if client else None})
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +39,9 @@ def test_every_endpoint_needs_the_token_that_is_set(
     guarded: ApiProcess, database_url: str, method: str, path: str
 ) -> None:
     response = guarded.client.request(method, path)
-    assert problem(response, 401) == "Send the token that V7_ADMIN_TOKEN is set to, as Authorization: Bearer <token>."
+    right = "read" if method == "GET" else "manage"
+    said = f"A key that may {right} is needed: send it as Authorization: Bearer <key> or as X-API-Key."
+    assert problem(response, 401) == said
     assert response.headers["www-authenticate"] == "Bearer"
     assert rows(database_url, "select count(*) from v7.event_types") == [(0,)]
     found = guarded.client.request(method, path, headers={"authorization": b"bearer " + TOKEN.encode()})
@@ -96,10 +103,83 @@ def test_what_only_seems_to_be_here(api: ApiProcess, headers: dict[str, str], sa
 def test_a_connection_from_elsewhere(client: str) -> None:
     """As where the machine forwards a port of its loopback address."""
     with pytest.raises(Problem, match="this connection comes from elsewhere"):
-        Access(Settings()).check(Headers({"host": "localhost"}), client)
+        Access(Settings()).check(request({"host": "localhost"}, client))
 
 
 @pytest.mark.parametrize("client", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
 def test_a_connection_from_here(client: str, host: str) -> None:
-    Access(Settings(host=host)).check(Headers({"host": "localhost:4000"}), client)
+    caller = Access(Settings(host=host)).check(request({"host": "localhost:4000"}, client))
+    assert caller.who == f"from {client}"
+
+
+KEYS = "shop send s3nd, grafana read r3ad, ops manage m4nage"
+PAUSE = "/api/event-types/v1/1/pause"
+
+
+@pytest.fixture(scope="module")
+def keyed(shared_database_url: str) -> Iterator[ApiProcess]:
+    with process(shared_database_url, api_keys=KEYS, admin_token=TOKEN, host="0.0.0.0") as api:
+        yield api
+
+
+@pytest.mark.parametrize(("method", "path"), PATHS)
+def test_each_endpoint_takes_the_keys_that_may(keyed: ApiProcess, database_url: str, method: str, path: str) -> None:
+    right = "read" if method == "GET" else "manage"
+    keys = {b"wr0ng": 401, b"s3nd": 403, b"r3ad": 403 if right == "manage" else 200, b"m4nage": 200}
+    for key, expected in {**keys, TOKEN.encode(): 200}.items():
+        for headers in ({"x-api-key": key}, {"authorization": b"Bearer " + key}):
+            response = keyed.client.request(method, path, headers=headers)
+            if expected == 200:
+                assert response.status_code not in (401, 403, 405, 500)
+            else:
+                assert key.decode() not in problem(response, expected)
+    assert problem(keyed.client.request(method, path, headers={"x-api-key": "s3nd"}), 403) == (
+        f"The key shop may send only; a key that may {right} is needed here."
+    )
+
+
+def test_what_is_done_by_a_key_is_kept_under_its_name(keyed: ApiProcess, database_url: str) -> None:
+    answer(keyed.client.post(PAUSE, headers={"x-api-key": "m4nage"}))
+    by = "select paused_by from v7.event_types where event_type_id = 1"
+    assert rows(database_url, by) == [("the management API, ops, from 127.0.0.1",)]
+
+
+def test_a_key_that_may_read_alone_leaves_managing_to_nobody(shared_database_url: str, database_url: str) -> None:
+    """Not even to a program on this machine: who sets keys wants them to be asked for."""
+    with process(shared_database_url, api_keys="grafana read r3ad") as api:
+        problem(api.client.post(PAUSE), 401)
+        assert "may read only" in problem(api.client.post(PAUSE, headers={"x-api-key": "r3ad"}), 403)
+        answer(api.client.get("/api/stats/v1", headers={"x-api-key": "r3ad"}))
+
+
+def test_keys_that_may_only_send_leave_managing_to_this_machine(shared_database_url: str, database_url: str) -> None:
+    with process(shared_database_url, api_keys="s3nd") as api:
+        answer(api.client.get("/api/stats/v1"))
+        problem(api.client.get("/api/stats/v1", headers={"host": "evil.example"}), 403)
+        assert api.client.get("/metrics").status_code == 200
+    with process(shared_database_url, api_keys="s3nd", host="0.0.0.0") as api:
+        problem(api.client.get("/api/stats/v1", headers={"x-api-key": "s3nd"}), 403)
+        assert api.client.get("/metrics").status_code == 200
+
+
+def test_metrics_are_for_everybody_until_a_key_may_read(keyed: ApiProcess, open_to_all: ApiProcess) -> None:
+    assert open_to_all.client.get("/metrics", headers={"host": "prometheus.example"}).status_code == 200
+    refused = keyed.client.get("/metrics")
+    assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+    assert refused.text == "A key that may read is needed: send it as Authorization: Bearer <key> or as X-API-Key."
+    for key, status in {"s3nd": 403, "r3ad": 200, "m4nage": 200}.items():
+        assert keyed.client.get("/metrics", headers={"authorization": f"Bearer {key}"}).status_code == status
+
+
+def test_no_key_is_logged_or_told(shared_database_url: str, database_url: str) -> None:
+    with process(shared_database_url, api_keys=KEYS, admin_token=TOKEN, log_level="debug") as api:
+        for key in (b"s3nd", b"r3ad", b"m4nage", TOKEN.encode(), b"wr0ng"):
+            for path in ("/api/jobs/v1", "/api/jobs/v1/1/cancel", "/metrics", "/api/event/v1", "/nowhere"):
+                for method in ("GET", "POST", "PUT"):
+                    response = api.client.request(method, path, headers={"authorization": b"Bearer " + key})
+                    assert key.decode() not in response.text
+        api.stop()
+        assert api.process.stderr is not None
+        logged = api.process.stderr.read().decode()
+    assert not [key for key in ("s3nd", "r3ad", "m4nage", TOKEN, "wr0ng") if key in logged]

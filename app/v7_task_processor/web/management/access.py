@@ -1,17 +1,16 @@
-"""Who may manage: whoever knows V7_ADMIN_TOKEN; where none is set, a program on this machine.
+"""Who may see and manage: whoever has a key for it; where there is none, a program on this machine.
 
-Without a token nothing but the connection tells who asks, and three others can make one from here: a browser on a
+Without a key nothing but the connection tells who asks, and three others can make one from here: a browser on a
 page that names this machine by its own name (DNS rebinding: the Host header shows it), a page that sends a form here
 (its Origin shows it), and a proxy (what it adds to the headers shows it, where it adds something).
 """
 
-import hashlib
-import hmac
-import ipaddress
-
 from starlette.datastructures import Headers
+from starlette.requests import Request
 
+from ...keys import Right, is_loopback
 from ...settings import Settings
+from ..callers import Caller, Refusal, let_in
 from .problem import Problem
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
@@ -23,22 +22,23 @@ class Access:
     """Lets in, or raises Problem."""
 
     def __init__(self, settings: Settings) -> None:
-        token = settings.admin_token
-        self.digest = None if token is None else hashlib.sha256(token.encode()).digest()
+        self.keys = settings.keys
+        self.guarded = self.keys.any_may("read")
         self.listens_here = is_loopback(settings.host)
 
-    def check(self, headers: Headers, client_host: str) -> None:
-        if self.digest is not None:
-            self.check_token(self.digest, headers)
-        elif why := self.outside(headers, client_host):
-            raise Problem("forbidden", f"Without V7_ADMIN_TOKEN only a program on this machine may manage: {why}.")
-
-    def check_token(self, digest: bytes, headers: Headers) -> None:
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        found = hashlib.sha256(given.strip().encode("latin-1")).digest()
-        if not (hmac.compare_digest(found, digest) and scheme.lower() == "bearer"):
-            detail = "Send the token that V7_ADMIN_TOKEN is set to, as Authorization: Bearer <token>."
-            raise Problem("unauthorized", detail, {"WWW-Authenticate": "Bearer"})
+    def check(self, request: Request, right: Right = "read") -> Caller:
+        """Who asks, if they may. Raises Problem."""
+        host = request.client.host if request.client else ""
+        if not self.guarded:
+            if why := self.outside(request.headers, host):
+                raise Problem("forbidden", f"Without V7_ADMIN_TOKEN only a program on this machine may manage: {why}.")
+            return Caller(None, host)
+        found = let_in(self.keys, right, dict(request.scope["headers"]))
+        if isinstance(found, Refusal):
+            if found.status == 401:
+                raise Problem("unauthorized", found.sentence, {"WWW-Authenticate": "Bearer"})
+            raise Problem("forbidden", found.sentence)
+        return Caller(found, host)
 
     def outside(self, headers: Headers, client_host: str) -> str | None:
         """Why this may come from elsewhere; None: it comes from here."""
@@ -60,13 +60,3 @@ def named(host: str) -> str:
     """A Host header without its port."""
     name, _, port = host.rpartition(":")
     return (name if name and port.isdecimal() else host).lower()
-
-
-def is_loopback(host: str) -> bool:
-    if host.lower() == "localhost":
-        return True
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return (getattr(address, "ipv4_mapped", None) or address).is_loopback

@@ -34,14 +34,13 @@ def application(settings: Settings) -> ASGIApp:
         return Response(document, media_type=JSON)
 
     async def answer(request: Request, route: Route) -> Response:
-        client = request.client.host if request.client else ""
-        access.check(request.headers, client)
+        caller = access.check(request, "read" if route.method == "GET" else "manage")
         job_or_type = path_id(request.path_params["id"]) if "id" in request.path_params else 0
         query = parameters.query(request, route.query)
         body = None
         if route.body is not None:
             body = await parameters.body(request, route.body, settings.body_bytes_max)
-        call = Call(store, settings, client, job_or_type, query, body)
+        call = Call(store, settings, caller, job_or_type, query, body)
         return Response(msgspec.json.encode(await route.handle(call)), media_type=JSON)
 
     def endpoint(methods: list[Route]) -> Endpoint:
@@ -77,7 +76,7 @@ async def refuse_path(request: Request, error: Exception, access: Access) -> Res
     """404 and 405, for those who may know."""
     assert isinstance(error, HTTPException)
     try:
-        access.check(request.headers, request.client.host if request.client else "")
+        access.check(request)
     except Problem as problem:
         return problem.response()
     path = shown(request.scope["path"])

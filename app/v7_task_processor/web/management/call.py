@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ...settings import Settings
+from ..callers import Caller
 from .problem import Problem
 from .store import Store
 
@@ -15,7 +16,7 @@ class Call(NamedTuple):
 
     store: Store
     settings: Settings
-    client: str
+    caller: Caller
     id: int
     query: Any
     body: Any

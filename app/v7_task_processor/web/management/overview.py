@@ -51,7 +51,7 @@ async def types_page(call: Call) -> TypePage:
 
 
 async def pause(call: Call) -> TypeState:
-    by = call.body.paused_by or f"the management API, from {call.client}"
+    by = call.body.paused_by or f"the management API, {call.caller.who}"
     since = await call.store.act(lambda connection: queue.pause_event_type(connection, call.id, by))
     return TypeState(event_type_id=call.id, paused_at=since)
 

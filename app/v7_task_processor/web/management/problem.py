@@ -8,8 +8,8 @@ from starlette.responses import Response
 MEDIA_TYPE = "application/problem+json"
 TITLES: dict[str, tuple[int, str]] = {
     "bad-request": (400, "The request is not understood"),
-    "unauthorized": (401, "A token is needed"),
-    "forbidden": (403, "Not from there"),
+    "unauthorized": (401, "A key is needed"),
+    "forbidden": (403, "Not from there, or not with this key"),
     "not-found": (404, "There is no such thing"),
     "method-not-allowed": (405, "Not by that method"),
     "conflict": (409, "Not in the state that it is in"),
