@@ -199,3 +199,26 @@ def test_psql(url: str) -> None:
     assert two == "2"
     assert v7("psql", "-c", "select broken", url=url).returncode == 1
     assert v7("psql", "-v", "ON_ERROR_STOP=1", url=url, stdin="select broken;").returncode == 3
+
+
+@pytest.mark.parametrize(
+    ("command", "part"),
+    [
+        (("jobs", "list", "--json"), '"amount": "[redacted]"'),
+        (("jobs", "show", "42"), '{"amount": "[redacted]"}'),
+        (("jobs", "show", "42", "--json"), '"amount": "[redacted]"'),
+        (("dead", "show", "42"), '{"amount": "[redacted]"}'),
+        (("dead", "list", "--json"), '"amount": "[redacted]"'),
+        (("jobs", "list", "--status", "dead"), '{"amount": "[redacted]"}'),
+    ],
+)
+def test_what_is_to_be_redacted_is_not_shown(
+    shown: Shown, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], part: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert "-1" in shown(*command)
+    monkeypatch.setenv("V7_REDACT", "order, Amount")
+    said = shown(*command)
+    assert part in said
+    assert '"amount": -1' not in said
+    assert "list" in command or "first" in said, "errors are not touched"

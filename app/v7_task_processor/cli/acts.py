@@ -11,6 +11,7 @@ from .. import database, queue
 from ..errors import V7Error
 from ..maintenance import recognise
 from ..queue import Connection
+from ..redaction import MASK, has_mask
 from ..settings import Settings
 from .options import DATABASE, examples, json_option, settings_options
 from .output import document
@@ -112,6 +113,8 @@ def redrive(settings: Settings, event_data: str | None, as_json: bool, job_id: i
     With another event a new job is made that names the old one, and the old one is cancelled.
     """
     text = None if event_data is None else bytes(raw(event_data)).decode("utf-8", "surrogateescape")
+    if text is not None and has_mask(text, settings.redacted):
+        raise click.UsageError(f"event_data has {MASK} where V7_REDACT hides a value: give the value.")
     added: list[int] = []
 
     async def step(connection: Connection, job_id: int) -> object:

@@ -52,7 +52,7 @@ def reading(settings: Settings) -> "Iterator[sa.Connection]":
     """A connection for listings."""
     from .. import listing
 
-    with checked(settings) as place, listing.reading(place.url) as connection:
+    with checked(settings) as place, listing.reading(place.url, redact=settings.redacted) as connection:
         yield connection
 
 

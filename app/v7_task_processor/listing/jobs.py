@@ -9,7 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 
 from ..errors import V7Error
+from ..redaction import redacted
 from ..schema import QUEUED, SCHEMA, Time, failures, finished_jobs, jobs, workers
+from .session import REDACT
 
 LOOKED_MAX = 100_000
 INDEXED = {"status", "finished_from", "finished_until"}
@@ -22,7 +24,8 @@ all_jobs = sa.table("all_jobs", *(sa.column(c.name, c.type) for c in finished_jo
 
 
 class JobRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A job. `event_json` is its event_data, the text as sent, cut where the caller asked for that."""
+    """A job. `event_json` is its event_data, the text as sent: cut where the caller asked for that, and masked where
+    the connection says so."""
 
     id: int
     status: str
@@ -191,7 +194,7 @@ def detail(connection: sa.Connection, job_id: int) -> Detail | None:
     listed = [failures.c[name] for name in FailureRow.__struct_fields__]
     failed = sa.select(*listed).where(failures.c.job_id == job_id).order_by(failures.c.attempt, failures.c.id)
     rows = connection.execute(failed).mappings()
-    return Detail(job=JobRow(**row), failures=[FailureRow(**each) for each in rows])
+    return Detail(job=job_row(connection, row), failures=[FailureRow(**each) for each in rows])
 
 
 def last_failures(connection: sa.Connection, job_ids: Sequence[int]) -> dict[int, FailureRow]:
@@ -265,5 +268,10 @@ def find(
 
 
 def page(connection: sa.Connection, statement: sa.Select[Any], limit: int) -> Page:
-    rows = [JobRow(**row) for row in connection.execute(statement.limit(limit + 1)).mappings()]
+    rows = [job_row(connection, row) for row in connection.execute(statement.limit(limit + 1)).mappings()]
     return Page(jobs=rows[:limit], next_after=rows[limit - 1].id if len(rows) > limit else None)
+
+
+def job_row(connection: sa.Connection, row: sa.RowMapping) -> JobRow:
+    names = connection.get_execution_options().get(REDACT, frozenset())
+    return JobRow(**{**row, "event_json": redacted(row["event_json"], names)})

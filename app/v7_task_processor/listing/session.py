@@ -7,18 +7,24 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 
 from .. import database
+from ..redaction import Names
 
 STATEMENT_SECONDS_MAX = 30
+REDACT = "v7_redact"
+"""The option of a connection that says what is masked: no listing has to be told, and none can forget it."""
 
 
 @contextlib.contextmanager
-def reading(url: str, seconds_max: float = STATEMENT_SECONDS_MAX) -> Iterator[sa.Connection]:
+def reading(
+    url: str, seconds_max: float = STATEMENT_SECONDS_MAX, redact: Names = frozenset()
+) -> Iterator[sa.Connection]:
     """A connection that only reads, sees one moment, and gives up a query after so many seconds.
 
-    Raises sqlalchemy.exc.OperationalError.
+    In the events that are listed on it the values of these keys are masked. Raises sqlalchemy.exc.OperationalError.
     """
     with database.engine(url, only_reads=True).connect() as connection:
-        connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True, REDACT: redact}
+        connection = connection.execution_options(**options)
         seconds = f"{seconds_max:g}s"
         connection.execute(sa.select(sa.func.set_config("statement_timeout", seconds, True)))
         yield connection

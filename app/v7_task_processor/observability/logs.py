@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from ..job import Job
+from ..redaction import Names, masked_fields, redacted
 from ..settings import Settings
 from . import telemetry
 from .lines import Lines
@@ -32,6 +33,8 @@ LEVELS = {
 }
 
 
+NEEDED = ("event", "exc_info", "level", "timestamp")
+"""Fields of a line that are the logging's own."""
 MEASURED = ("attempts.ended", "attempts.rescued", "events.answered", "events.committed", "jobs.claimed", "jobs.started")
 """What is only for metrics."""
 
@@ -47,6 +50,7 @@ def configure(settings: Settings) -> None:
         add_job,
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
+        *([Redactor(settings.redacted)] if settings.redacted else []),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     structlog.configure(
@@ -101,6 +105,22 @@ def add_job(_logger: object, _method: str, event: MutableMapping[str, Any]) -> M
         event.setdefault("attempt", job.attempt)
         event.setdefault("correlation_id", job.correlation_id)
     return event
+
+
+class Redactor:
+    """Masks what V7_REDACT names: in the fields of a line, and in events among them. What a handler puts into its
+    words, or prints, is its own."""
+
+    def __init__(self, names: Names) -> None:
+        self.names = names
+
+    def __call__(self, _logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        for name, value in event.items():
+            if name in ("event_data", "event_json") and isinstance(value, str):
+                event[name] = redacted(value, self.names)
+            elif name not in NEEDED and not name.startswith("_"):
+                event[name] = masked_fields({name: value}, self.names)[name]
+        return event
 
 
 _transitions = get("v7")

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from ...population import HOSTILE, KEYS, NUL_EVENT
-from ..support import ApiProcess, rows
+from ...population import HOSTILE, KEYS, NUL_EVENT, populate
+from ..support import ApiProcess, process, rows
 from .support import answer, post, problem
 
 JOBS = "/api/jobs/v1"
@@ -205,3 +205,26 @@ def test_a_row_that_somebody_holds_is_not_waited_for_without_end(populated: ApiP
         assert problem(response, 503).startswith("Another transaction holds the row")
         assert response.headers["retry-after"] == "1"
     assert json.loads(post(populated, f"{JOBS}/1/cancel").text)["status"] == "cancelled"
+
+
+def test_what_is_to_be_redacted_is_not_shown(shared_database_url: str, database_url: str) -> None:
+    populate(database_url)
+    with process(shared_database_url, redact="amount,x") as api:
+        listed = answer(api.client.get(f"{JOBS}?status=dead"))["jobs"]
+        assert listed[0]["event_json"] == '{"amount": "[redacted]"}'
+        assert listed[1]["event_json"].endswith('"x": "[redacted]", "x": "[redacted]"}')
+        found = answer(api.client.get(f"{JOBS}/42"))
+        assert (found["event_data"], found["event_json"]) == ({"amount": "[redacted]"}, '{"amount": "[redacted]"}')
+        assert found["last_error"] == "ValueError: second"
+        copied = post(api, f"{JOBS}/42/redrive", '{"event_data": {"amount": "[redacted]"}}')
+        assert "V7_REDACT hides a value" in problem(copied, 400), "what was shown is not what was sent"
+        answer(post(api, f"{JOBS}/42/redrive"))
+    assert rows(database_url, "select event_data::text from v7.jobs where id = 42") == [('{"amount": -1}',)]
+
+
+def test_a_list_cuts_events_after_nothing_of_them_is_shown(shared_database_url: str, database_url: str) -> None:
+    long = json.dumps({"a": "x" * 900, "password": "s3cret" * 1000})
+    rows(database_url, "select v7.enqueue(1, 1, 1, %s)", long)
+    with process(shared_database_url, redact="password") as api:
+        (job,) = answer(api.client.get(JOBS))["jobs"]
+    assert job["event_json"].endswith('"password": "[redacted]"')

@@ -27,7 +27,7 @@ JSON = "application/json"
 def application(settings: Settings) -> ASGIApp:
     """All of the management."""
     assert settings.database_url is not None
-    access, store = Access(settings), Store(settings.database_url)
+    access, store = Access(settings), Store(settings.database_url, settings.redacted)
     document = msgspec.json.encode(openapi.document())
 
     async def described(_request: Request) -> Response:

@@ -12,6 +12,7 @@ from ... import listing, queue
 from ...listing import Detail, FailureRow, Filter, JobRow, Page
 from ...maintenance import recognise
 from ...queue import Connection
+from ...redaction import MASK, has_mask
 from ..event import Integer
 from .call import Call
 from .parameters import Event
@@ -141,6 +142,8 @@ async def redrive(call: Call) -> Acted:
         await act(call, "redriven", lambda connection: queue.redrive_one(connection, call.id))
         return Acted(id=call.id, status="queued")
     event_data = bytes(call.body.event_data).decode("utf-8", "surrogatepass")
+    if has_mask(event_data, call.settings.redacted):
+        raise Problem("bad-request", f"The field event_data has {MASK} where V7_REDACT hides a value: send the value.")
 
     async def add(connection: Connection) -> int | None:
         await recognise(connection)

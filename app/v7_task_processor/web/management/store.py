@@ -13,6 +13,7 @@ from ... import database, listing
 from ...errors import V7Error
 from ...observability import logs
 from ...queue import Connection
+from ...redaction import Names
 from .problem import Problem, unavailable
 
 Answer = TypeVar("Answer")
@@ -39,8 +40,8 @@ class Store:
     """Reads in threads, acts on the event loop, each on a connection of its own for as long as it takes: one that
     is kept would be found broken by the first who asks after an outage."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, redact: Names) -> None:
+        self.url, self.redact = url, redact
         self.threads = ThreadPoolExecutor(AT_ONCE_MAX, thread_name_prefix="listing")
         self.acting = asyncio.Semaphore(AT_ONCE_MAX)
         self.waiting = 0
@@ -63,7 +64,7 @@ class Store:
 
     def listed(self, ask: Callable[[sa.Connection], Answer]) -> Answer:
         try:
-            with listing.reading(self.url, LISTING_SECONDS_MAX) as connection:
+            with listing.reading(self.url, LISTING_SECONDS_MAX, self.redact) as connection:
                 return ask(connection)
         except V7Error as error:
             raise Problem("bad-request", str(error)) from None
