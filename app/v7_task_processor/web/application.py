@@ -37,9 +37,9 @@ The answer names its job: {{"id": 1}}. Many at once, an event a line, go to {pat
 /readyz  200 while it can take events, and what an answer of 200 is worth
 
 /metrics       for Prometheus, of all nodes
-/openapi.json  the management of jobs, event types and workers
+/docs          how to send, look and act, with examples; /openapi.json for programs
 """
-MANAGEMENT = re.compile(r"/api/(jobs|event-types|workers|stats)/|/openapi\.json$")
+MANAGEMENT = re.compile(r"/api/(jobs|event-types|workers|stats)/|/(openapi\.json|docs)$")
 
 
 def application(settings: Settings, ingest: Ingest, readiness: Readiness, metrics: Metrics) -> ASGIApp:

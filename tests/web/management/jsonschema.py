@@ -1,6 +1,7 @@
 """As much of JSON Schema as the OpenAPI document uses; a keyword that is not known here is an error."""
 
 import datetime as dt
+import re
 from typing import Any
 
 TYPES: dict[str, tuple[type, ...]] = {
@@ -12,7 +13,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
     "null": (type(None),),
 }
-NOTES = {"title", "description", "default", "required", "items", "properties", "maxProperties"}
+NOTES = {"title", "description", "default", "required", "items", "properties", "maxProperties", "additionalProperties"}
 
 
 def conforms(document: Any, schema: Any, value: Any, where: str = "$") -> None:
@@ -66,6 +67,9 @@ def limits(keyword: str, wanted: Any, value: Any) -> bool:
         "minimum": lambda: value >= wanted,
         "maximum": lambda: value <= wanted,
         "minLength": lambda: len(value) >= wanted,
+        "minItems": lambda: len(value) >= wanted,
+        "maxItems": lambda: len(value) <= wanted,
         "maxLength": lambda: len(value) <= wanted,
+        "pattern": lambda: re.search(wanted, value) is not None,
     }
     return bool(checks[keyword]())

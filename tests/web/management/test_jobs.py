@@ -72,6 +72,7 @@ def test_pages_go_on_where_the_last_one_ended(populated: ApiProcess) -> None:
         ("user_id=1.5", "The query parameter user_id is 1.5: "),
         ("priority_min=9223372036854775808", "The query parameter priority_min is 9223372036854775808: "),
         ("created_from=2030-01-01", "The query parameter created_from is 2030-01-01: it must be a time with its zone"),
+        ("created_from=0.5", "The query parameter created_from is 0.5: it must be a time with its zone"),
         ("created_from=2030-01-01T00:00:00", "The query parameter created_from is "),
         ("error=", "The query parameter error is : it must be a text of 1 to 200 characters."),
         ("error=%00", "The database does not take this: "),

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 from ...observability import logs
 from ...settings import Settings
 from ..event import shown
-from . import openapi, parameters
+from . import docs, openapi, parameters
 from .access import Access
 from .call import Call, Route, path_id
 from .problem import Problem
@@ -28,10 +28,16 @@ def application(settings: Settings) -> ASGIApp:
     """All of the management."""
     assert settings.database_url is not None
     access, store = Access(settings), Store(settings.database_url, settings.redacted)
-    document = msgspec.json.encode(openapi.document())
+    document = openapi.document()
+    encoded = msgspec.json.encode(document)
+    page = docs.page(document, with_key(settings, access))
 
     async def described(_request: Request) -> Response:
-        return Response(document, media_type=JSON)
+        return Response(encoded, media_type=JSON)
+
+    async def shown_to_people(request: Request) -> Response:
+        text = docs.served_at(request.headers.get("host", ""), page)
+        return Response(text, media_type="text/html", headers=docs.HEADERS)
 
     async def answer(request: Request, route: Route) -> Response:
         caller = access.check(request, "read" if route.method == "GET" else "manage")
@@ -56,7 +62,11 @@ def application(settings: Settings) -> ASGIApp:
     for route in ROUTES:
         paths.setdefault(route.path, []).append(route)
     app = Starlette(
-        routes=[*map(endpoint, paths.values()), Endpoint(openapi.PATH, described)],
+        routes=[
+            *map(endpoint, paths.values()),
+            Endpoint(openapi.PATH, described),
+            Endpoint(docs.PATH, shown_to_people),
+        ],
         exception_handlers={
             Problem: refuse,
             HTTPException: functools.partial(refuse_path, access=access),
@@ -65,6 +75,12 @@ def application(settings: Settings) -> ASGIApp:
     )
     app.router.redirect_slashes = False
     return app
+
+
+def with_key(settings: Settings, access: Access) -> frozenset[str]:
+    """Tags of the operations that take a key here."""
+    managing = frozenset(route.path.split("/")[2] for route in ROUTES) if access.guarded else frozenset()
+    return managing | (frozenset() if settings.api_keys is None else {"event"})
 
 
 async def refuse(_request: Request, error: Exception) -> Response:
@@ -84,7 +100,7 @@ async def refuse_path(request: Request, error: Exception, access: Access) -> Res
         allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
         detail = f"{path} takes {allowed} only, not {shown(request.method)}."
         return Problem("method-not-allowed", detail, {"Allow": allowed}).response()
-    return Problem("not-found", f"There is nothing at {path}; {openapi.PATH} lists what there is.").response()
+    return Problem("not-found", f"There is nothing at {path}; {docs.PATH} shows what there is.").response()
 
 
 async def fail(_request: Request, _error: Exception) -> Response:

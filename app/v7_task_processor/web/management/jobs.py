@@ -15,7 +15,7 @@ from ...queue import Connection
 from ...redaction import MASK, has_mask
 from ..event import Integer
 from .call import Call
-from .parameters import Event
+from .parameters import Event, Time
 from .problem import Problem
 
 Done = TypeVar("Done")
@@ -23,7 +23,6 @@ EVENT_CHARS_MAX = 1000
 """Of each event in a list: a page of whole ones could be a gigabyte."""
 REACH = dt.datetime(9999, 1, 1, tzinfo=dt.UTC)
 """A CHECK refuses such a run_at."""
-Time = Annotated[dt.datetime, Meta(tz=True)]
 Text = Annotated[str, Meta(min_length=1, max_length=200)]
 Attempts = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Limit = Annotated[int, Meta(ge=1, le=1000)]

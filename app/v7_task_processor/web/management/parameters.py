@@ -15,6 +15,7 @@ from ..receive import media_refusal
 from .problem import Problem
 
 Asked = TypeVar("Asked", bound=msgspec.Struct)
+Time = Annotated[dt.datetime, Meta(tz=True)]
 Event = Annotated[msgspec.Raw, Meta(description="Any JSON; it is kept to the letter.")]
 
 
@@ -77,7 +78,7 @@ def refuse_unknown(what: str, name: str, given: dict[str, Any], kind: type[msgsp
     if name not in kind.__struct_fields__:
         near = difflib.get_close_matches(name[:80].lower(), kind.__struct_fields__, n=1, cutoff=0.5)
         hint = f"Did you mean {near[0]}?" if near else f"Here it may be {listed(kind)}."
-        raise Problem("bad-request", f"There is no {what} {shown(name)!r}. {hint}")
+        raise Problem("bad-request", f"There is no {what} '{shown(name)}'. {hint}")
 
 
 def convert(what: str, name: str, value: str, kind: type[msgspec.Struct], *, strict: bool) -> Any:
@@ -88,7 +89,7 @@ def convert(what: str, name: str, value: str, kind: type[msgspec.Struct], *, str
             return msgspec.Raw(value.encode("utf-8", "surrogatepass"))
         if strict:
             return msgspec.json.decode(value, type=hint)
-        return msgspec.convert(value, hint, strict=False)
+        return msgspec.convert(value, hint, strict=hint == Time)  # not strictly, a number would be seconds since 1970
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         raise Problem("bad-request", f"The {what} {name} is {shown(value)}: it must be {wanted(hint)}.") from None
 
