@@ -31,11 +31,15 @@ def blocks(text: str, kind: str) -> list[str]:
     return re.findall(rf"^```{kind}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
+@pytest.fixture(scope="module")
+def own_url(server_url: str, template: str) -> Iterator[str]:
+    yield from fresh(server_url, template)
+
+
 @pytest.fixture
-def url(server_url: str, template: str) -> Iterator[str]:
-    for name in fresh(server_url, template):
-        populate(name)
-        yield name
+def url(own_url: str) -> str:
+    populate(emptied(own_url))
+    return own_url
 
 
 @pytest.mark.parametrize("section", [pytest.param(each, id=each.splitlines()[0]) for each in SECTIONS])
