@@ -15,7 +15,17 @@ from .conftest import fresh
 
 EVERYTHING = Served(True, [], [], {}, 5)
 """What a worker with a catch-all handler serves."""
-TABLES = ("jobs", "finished_jobs", "failures", "event_types", "workers", "idempotency_keys", "metrics")
+TABLES = (
+    "jobs",
+    "finished_jobs",
+    "failures",
+    "event_types",
+    "workers",
+    "idempotency_keys",
+    "metrics",
+    "operations",
+    "audit",
+)
 
 
 def shared_database(server_url: str, template: str) -> Iterator[str]:

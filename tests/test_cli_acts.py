@@ -68,7 +68,7 @@ def test_redrive_with_another_event(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["cancel"], "Missing argument 'ID...'"),
+        (["cancel"], "Say which: IDs, or filters, or --all."),
         (["cancel", "x"], "'x' is not a valid integer"),
         (["reschedule", "1"], "Missing option '--run-at'"),
         (["reschedule", "1", "--run-at", "tomorrow"], "'tomorrow' is no time like 2030-01-31"),

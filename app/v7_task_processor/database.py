@@ -1,6 +1,7 @@
 """Connections to Postgres, and the version of our schema in it."""
 
-from collections.abc import Awaitable, Callable, Mapping
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,7 +15,7 @@ from .errors import ConfigurationError, DatabaseUnavailable
 if TYPE_CHECKING:  # half a second to import, and most processes never migrate or list
     import sqlalchemy as sa
 
-SCHEMA_VERSION = "0005"
+SCHEMA_VERSION = "0006"
 """The migration that this release needs."""
 
 MIGRATION_LOCK = 0x76375F6D  # "v7_m": one migrator at a time, the others wait and find nothing to do
@@ -75,6 +76,14 @@ async def connect(url: str, settings: Mapping[str, str] | None = None) -> psycop
         await connection.close()
         raise
     return connection
+
+
+@contextlib.asynccontextmanager
+async def transaction(connection: psycopg.AsyncConnection[Any]) -> AsyncIterator[None]:
+    """Several statements as one. Its commit has an end too: it may wait for a standby, which no timeout ends."""
+    with deadline(connection):
+        async with connection.transaction():
+            yield
 
 
 def connect_to_read(url: str) -> psycopg.Connection[Any]:

@@ -21,6 +21,7 @@ DAYS_AHEAD = 14
 PROMOTE_SECONDS = 0.5
 ORPHANS_SECONDS = 1.0
 TYPES_SECONDS = 10.0
+OPERATIONS_SECONDS = 1.0
 PRUNE_SECONDS = 3600.0
 REFUSED_SECONDS, REFUSED_MAX = 60.0, 1000
 AGAIN_SECONDS = 10.0
@@ -145,15 +146,17 @@ async def release_orphans(connection: Connection, refused: set[int] | None = Non
 
 
 async def prune(connection: Connection, retention_days: int) -> bool:
-    """Make days ahead, drop days that are over, forget a batch of old keys and failures. Whether more are left."""
-    *_, keys, failures = await all_of(
+    """Make days ahead, drop days that are over, forget a batch of what is old of the rest. Whether more are left."""
+    *_, keys, failures, acts, operations = await all_of(
         connection,
         lambda: queue.add_days(connection, DAYS_AHEAD),
         lambda: drop_days(connection, retention_days),
         lambda: queue.prune_idempotency_keys(connection, BATCH),
         lambda: queue.prune_failures(connection, max(1, retention_days), BATCH),
+        lambda: queue.prune_audit(connection, BATCH),
+        lambda: queue.prune_operations(connection, BATCH),
     )
-    return BATCH in (keys, failures)
+    return BATCH in (keys, failures, acts, operations)
 
 
 async def drop_days(connection: Connection, retention_days: int) -> None:
@@ -186,6 +189,8 @@ class Chores:
         self.link, self.retention_days, self.account = link, retention_days, account
         self.due: dict[str, float] = {}
         self.refused: set[int] = set()
+        self.operations_wait = asyncio.Event()
+        """Set when there are operations that nobody carries out."""
 
     async def round(self) -> float:
         """Do what is due. In how many seconds the next round is."""
@@ -198,11 +203,16 @@ class Chores:
             lambda: promote(connection, self.refused),
             lambda: self.if_due("orphans", ORPHANS_SECONDS, lambda: release_orphans(connection, self.refused)),
             lambda: self.if_due("types", TYPES_SECONDS, lambda: queue.discover_event_types(connection)),
+            lambda: self.if_due("operations", OPERATIONS_SECONDS, lambda: self.look_for_operations(connection)),
             lambda: self.if_due("counts", WRITE_SECONDS, lambda: self.account.keep(connection)),
             lambda: self.if_due("fold", IDLE_SECONDS, lambda: queue.fold_counts(connection, IDLE_SECONDS, TYPES_MAX)),
             lambda: self.if_due("prune", PRUNE_SECONDS, lambda: prune(connection, self.retention_days)),
         )
         return float(pause)
+
+    async def look_for_operations(self, connection: Connection) -> None:
+        if await queue.operations_wait(connection):
+            self.operations_wait.set()
 
     async def if_due(self, what: str, seconds: float, chore: Callable[[], Awaitable[Any]]) -> None:
         """Do it where its time has come; again in `seconds`, or at once where it answers True: more is left."""

@@ -16,12 +16,12 @@ LATER = dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
 Act = Callable[[Connection, int], Awaitable[object]]
 
 ACTS: dict[str, tuple[Act, str]] = {
-    "cancel": (queue.cancel, "cancelled"),
-    "retry": (queue.retry, "retried"),
-    "reschedule": (lambda connection, job_id: queue.reschedule(connection, job_id, LATER), "rescheduled"),
-    "priority": (lambda connection, job_id: queue.set_priority(connection, job_id, 7), "given another priority"),
-    "redrive": (queue.redrive_one, "redriven"),
-    "redrive edited": (lambda connection, job_id: queue.redrive_edited(connection, job_id, "2"), "redriven"),
+    "cancel": (queue.cancel, "cancel"),
+    "retry": (queue.retry, "retry"),
+    "reschedule": (lambda connection, job_id: queue.reschedule(connection, job_id, LATER), "reschedule"),
+    "priority": (lambda connection, job_id: queue.set_priority(connection, job_id, 7), "priority"),
+    "redrive": (queue.redrive_one, "redrive"),
+    "redrive edited": (lambda connection, job_id: queue.redrive_edited(connection, job_id, "2"), "redrive"),
 }
 STATUSES = ("scheduled", "queued", "running", "dead", "succeeded", "cancelled")
 
@@ -48,8 +48,8 @@ async def job_that_is(connection: Connection, status: str) -> int:
 async def test_each_act_is_for_some_statuses_and_changes_nothing_else(
     connection: Connection, name: str, status: str
 ) -> None:
-    act, done_with_it = ACTS[name]
-    may = queue.MAY[done_with_it]
+    act, verb = ACTS[name]
+    may = queue.MAY[verb]
     job_id = await job_that_is(connection, status)
     before = await everything(connection)
     done = await act(connection, job_id)
@@ -187,13 +187,13 @@ async def test_what_was_taken_away(connection: Connection) -> None:
 
 async def test_why_not(connection: Connection) -> None:
     job_id = await job_that_is(connection, "running")
-    assert await queue.why_not(connection, job_id, "retried") == (
+    assert await queue.why_not(connection, job_id, "retry") == (
         f"Job {job_id} is running, and cannot be retried: only one that is scheduled or dead can."
     )
-    assert await queue.why_not(connection, job_id, "redriven") == (
+    assert await queue.why_not(connection, job_id, "redrive") == (
         f"Job {job_id} is running, and cannot be redriven: only one that is dead can."
     )
-    assert await queue.why_not(connection, job_id, "cancelled") == (
+    assert await queue.why_not(connection, job_id, "cancel") == (
         f"Job {job_id} changed while this was asked for, and is running now: ask again."
     )
-    assert await queue.why_not(connection, 10**15, "cancelled") is None
+    assert await queue.why_not(connection, 10**15, "cancel") is None

@@ -13,7 +13,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from v7_task_processor.queue import Statement
+from v7_task_processor import operations
+from v7_task_processor.queue import Chosen, Statement
 from v7_task_processor.worker.session import CLAIMS, HOT
 
 from ..support import shared_database
@@ -60,7 +61,6 @@ VALUES: dict[str, Any] = {
     "frontier_position": 1000,
     "horizon": 1000,
     "retention_days": 7,
-    "until": "2100-01-01",
     "id": 1,
     "statuses": ["dead"],
     "run_at": "2100-01-01",
@@ -161,23 +161,36 @@ def test_a_claim_sorts_nothing_but_its_answer(filled: Planner) -> None:
     assert found.startswith("Sort\n")
 
 
-def test_dead_letters_are_found_by_their_index_or_by_id(planner: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Redriving runs in a session without settings, of a person, on a table that has dead letters."""
-    fill(planner, "full")
-    monkeypatch.setitem(VALUES, "ids", None)
-    for mode in MODES:
-        assert_good(plan(planner, "redrive", {}, mode), [r"Index Scan using jobs_dead on jobs"])
-    monkeypatch.setitem(VALUES, "ids", [1, 2])
-    assert re.search(r"Index Scan using jobs_(pkey|dead) on jobs", plan(planner, "redrive", {}, "force_custom_plan"))
-
-
 @pytest.mark.parametrize("name", ["cancel", "retry", "reschedule", "set_priority", "redrive_edited"])
-def test_what_people_do_with_one_job_finds_it_by_its_id(planner: Planner, name: str) -> None:
-    """In sessions that plan each call anew, for the table as it is then."""
+def test_what_people_do_with_jobs_finds_them_by_their_ids(
+    planner: Planner, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """One, in sessions that plan each call anew for the table as it is then; and a batch of an operation."""
     for table in ("full", "full by surprise", "just drained"):
         fill(planner, table)
-        found = plan(planner, name, {}, "force_custom_plan")
-        assert_good(found, [r"Index Scan using jobs_pkey on jobs\n\s+Index Cond: \(id = '1'::bigint\)"])
+        monkeypatch.setitem(VALUES, "ids", list(range(1, BATCH + 1)))
+        batch = plan(planner, name, operations.SESSION)
+        monkeypatch.setitem(VALUES, "ids", [1])
+        for found in (batch, plan(planner, name, {}, "force_custom_plan")):
+            assert_good(found, [r"Index Scan using jobs_pkey on jobs\n\s+Index Cond: \(id = "])
+            assert not re.search(r"jobs_(?!pkey|suspect)\w+ on jobs", found), found
+
+
+@pytest.mark.parametrize("chosen", [{}, {"status": "dead"}, {"event_type_id": 3, "error": "x"}, {"user_id": 1}])
+def test_an_operation_goes_through_the_table_by_id(
+    planner: Planner, monkeypatch: pytest.MonkeyPatch, chosen: dict[str, Any]
+) -> None:
+    """Whatever the filter: so that each batch reads as many rows as it may, and those that come next."""
+    names = dict.fromkeys(Chosen.__struct_fields__) | chosen
+    own = {"seen_id": 5000, "last_id": 21000, "held": [1, 2], "looked_max": operations.LOOKED_MAX}
+    for value in {**names, **own, "statuses": ["dead"]}.items():
+        monkeypatch.setitem(VALUES, *value)
+    for table in ("full", "full by surprise", "just drained"):
+        fill(planner, table)
+        found = plan(planner, "pick", operations.SESSION)
+        in_order = r"Limit\n\s+->  Index (Only )?Scan using jobs_pkey on jobs\S*( jobs_\d)?\n\s+Index Cond: \(\(id > "
+        assert len(re.findall(in_order, found)) == 2, found
+        assert not re.search(r"Seq Scan on jobs|jobs_(queue|dead)", found), found
 
 
 def test_a_plan_made_on_an_empty_table_is_still_right_when_it_is_full(planner: Planner) -> None:

@@ -15,7 +15,10 @@ from v7_task_processor.queue import Change, Connection
 from ..support import add, node, rows, until_waiting
 
 ELSEWHERE = "update v7.server set timeline = timeline - 1"
-SEQUENCES = ("v7.jobs_id_seq", "v7.position", "v7.workers_id_seq", "v7.failures_id_seq")
+SEQUENCES = (
+    *("v7.jobs_id_seq", "v7.position", "v7.workers_id_seq", "v7.failures_id_seq"),
+    *("v7.operations_id_seq", "v7.audit_id_seq"),
+)
 
 
 async def stand(connection: Connection) -> list[int]:

@@ -9,12 +9,13 @@ from .. import listing
 from ..errors import V7Error
 from ..listing import Filter, JobRow, Page
 from ..settings import Settings
-from .acts import ACTS, Time
+from .acts import ACTS
 from .options import DATABASE, examples, json_option, limit_option, settings_options
 from .output import Column, document, job_document, table
 from .place import reading
 from .story import tell
 from .text import short_age
+from .which import Time, filter_options
 
 EVENT_CHARS_SHOWN = 200
 
@@ -34,15 +35,7 @@ def jobs() -> None:
     ),
 )
 @click.option("--status", type=click.Choice([*listing.LIVE, *listing.FINISHED]), help="Only these.")
-@click.option("--type", "event_type_id", type=int, metavar="NUMBER", help="Only of this event type.")
-@click.option("--user", "user_id", type=int, metavar="NUMBER", help="Only of this user.")
-@click.option("--priority-min", type=int, metavar="NUMBER", help="Only of this priority or a larger number.")
-@click.option("--priority-max", type=int, metavar="NUMBER", help="Only of this priority or a smaller number.")
-@click.option("--correlation-id", metavar="TEXT", help="Only with this X-Request-Id.")
-@click.option("--attempt-min", type=int, metavar="NUMBER", help="Only at this attempt or a later one.")
-@click.option("--error", metavar="TEXT", help="Only where the last error has this in it.")
-@click.option("--created-from", type=Time(), help="Only created then or later.")
-@click.option("--created-until", type=Time(), help="Only created before then.")
+@filter_options
 @click.option("--finished-from", type=Time(), help="Only finished then or later.")
 @click.option("--finished-until", type=Time(), help="Only finished before then.")
 @click.option(

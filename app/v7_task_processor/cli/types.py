@@ -1,9 +1,6 @@
 """`v7 types`: event types, and whether they may run."""
 
 import asyncio
-import getpass
-import os
-import platform
 
 import click
 
@@ -11,6 +8,7 @@ from .. import database, listing, queue
 from ..errors import V7Error
 from ..listing import TypeRow
 from ..settings import Settings
+from .hand import hand
 from .options import DATABASE, examples, json_option, settings_options
 from .output import Column, document, table
 from .place import checked, reading
@@ -82,24 +80,20 @@ def remarks(rows: list[TypeRow], alive: bool) -> list[str]:
     return says
 
 
-def user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # in a container a number may have no name
-        return f"user {os.getuid()}"
-
-
 @types.command(context_settings=NUMBER, epilog=examples("v7 types pause 5", "v7 types pause 5 --json"))
 @json_option
 @click.argument("event_type_id", type=int, metavar="ID")
 @settings_options(*DATABASE)
 def pause(settings: Settings, as_json: bool, event_type_id: int) -> None:
     """Let a type's jobs wait, on all nodes, from now on. What runs is finished; new events still come in."""
-    paused_by = f"v7 types pause by {user()}@{platform.node()}"
+    by = hand()
+    paused_by = f"v7 types pause by {by.who}"
 
     async def step(url: str) -> None:
-        async with await database.connect(url) as connection:
+        async with await database.connect(url) as connection, database.transaction(connection):
             since = await queue.pause_event_type(connection, event_type_id, paused_by)
+            given = {"paused_by": paused_by}
+            await queue.note_act(connection, by, "pause", event_type_id=event_type_id, given=given)
         if as_json:
             document({"event_type_id": event_type_id, "paused_at": since})
         else:
@@ -117,8 +111,11 @@ def resume(settings: Settings, as_json: bool, event_type_id: int) -> None:
     """Let a type's jobs run again, on all nodes."""
 
     async def step(url: str) -> bool:
-        async with await database.connect(url) as connection:
-            return await queue.resume_event_type(connection, event_type_id)
+        async with await database.connect(url) as connection, database.transaction(connection):
+            known = await queue.resume_event_type(connection, event_type_id)
+            if known:
+                await queue.note_act(connection, hand(), "resume", event_type_id=event_type_id)
+        return known
 
     with checked(settings) as place:
         known = asyncio.run(step(place.url))

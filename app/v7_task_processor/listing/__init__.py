@@ -4,6 +4,7 @@ Each is bounded, however many jobs there are: a page goes on from the last id th
 10,000. `event_data` is read as text and never taken apart: one row with \\u0000 in it would fail the whole query.
 """
 
+from .counted import Matching, matching
 from .depth import Depth, Ended, Oldest, Overview, TypePage, TypeRow, overview, types_page
 from .jobs import (
     FINISHED,
@@ -14,7 +15,6 @@ from .jobs import (
     Filter,
     JobRow,
     Page,
-    dead_count,
     dead_page,
     detail,
     jobs_page,
@@ -22,6 +22,7 @@ from .jobs import (
     queue_page,
 )
 from .nodes import NodeRow, RunningRow, WorkerRow, nodes
+from .operations import ActPage, ActRow, Given, OperationPage, OperationRow, acts_page, operation, operations_page
 from .server import Transaction, missing_days, oldest_transaction
 from .session import now, reading
 
@@ -29,14 +30,20 @@ __all__ = [
     "FINISHED",
     "LIVE",
     "LOOKED_MAX",
+    "ActPage",
+    "ActRow",
     "Depth",
     "Detail",
     "Ended",
     "FailureRow",
     "Filter",
+    "Given",
     "JobRow",
+    "Matching",
     "NodeRow",
     "Oldest",
+    "OperationPage",
+    "OperationRow",
     "Overview",
     "Page",
     "RunningRow",
@@ -44,15 +51,18 @@ __all__ = [
     "TypePage",
     "TypeRow",
     "WorkerRow",
-    "dead_count",
+    "acts_page",
     "dead_page",
     "detail",
     "jobs_page",
     "last_failures",
+    "matching",
     "missing_days",
     "nodes",
     "now",
     "oldest_transaction",
+    "operation",
+    "operations_page",
     "overview",
     "queue_page",
     "reading",

@@ -80,7 +80,7 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True):
     failures: list[FailureRow]
 
 
-class Filter(msgspec.Struct, frozen=True, kw_only=True):
+class Filter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Which jobs; None: any. Of two times the first is included, the second is not."""
 
     status: str | None = None
@@ -168,21 +168,6 @@ def dead_page(
         where = find(connection, [jobs.c.dead_at, jobs.c.id], dead, after, "among the dead letters")
         statement = statement.where(sa.tuple_(jobs.c.dead_at, jobs.c.id) < sa.tuple_(*where))
     return page(connection, statement.order_by(jobs.c.dead_at.desc(), jobs.c.id.desc()), limit)
-
-
-def dead_count(
-    connection: sa.Connection,
-    until: dt.datetime,
-    ids: Sequence[int] | None = None,
-    event_type_id: int | None = None,
-) -> int:
-    """How many dead letters a redrive would take. Exact, so it looks at each of them."""
-    statement = sa.select(sa.func.count()).where(has_status(jobs, "dead"), jobs.c.dead_at <= until)
-    if ids is not None:
-        statement = statement.where(jobs.c.id == sa.any_(sa.cast(list(ids), ARRAY(sa.BigInteger))))
-    if event_type_id is not None:
-        statement = statement.where(jobs.c.event_type_id == event_type_id)
-    return connection.scalars(statement).one()
 
 
 def detail(connection: sa.Connection, job_id: int) -> Detail | None:

@@ -7,9 +7,12 @@ id, attempt and worker: what is missing from the answer was taken away meanwhile
 
 from ..deadline import Connection
 from .acts import (
+    DONE,
     MAY,
     Mine,
+    act_on,
     cancel,
+    only_those,
     redrive_edited,
     redrive_one,
     reschedule,
@@ -19,6 +22,7 @@ from .acts import (
     taken_away,
     why_not,
 )
+from .audit import Hand, note_act, prune_audit
 from .claiming import BEGINNING, FIRST, LAST, Claim, Frontier, Served, claim, claim_suspect, last_position
 from .counts import fold_counts, write_counts
 from .ending import Failure, Held, Running, complete, fail, held_by, orphans, release, snooze
@@ -31,30 +35,52 @@ from .event_types import (
 )
 from .history import add_days, drop_oldest_day, has_tomorrow, prune_failures, prune_idempotency_keys
 from .intake import Enqueued, enqueue, enqueue_once, wake
+from .operations import (
+    Chosen,
+    Operation,
+    Order,
+    Picked,
+    fail_operation,
+    note_progress,
+    operation,
+    operations_wait,
+    pick,
+    prune_operations,
+    start_operation,
+    stop_operation,
+    take_operation,
+)
 from .refusal import is_refusal, lacks_partition, left_running, write_past
 from .server import Change, recognise
 from .statement import Statement, literal
-from .waiting import first_due, next_due_seconds, promote, redrive
+from .waiting import first_due, next_due_seconds, promote
 from .workers import Lost, Node, beat, give_up_node, nodes, register, serve, suspects_wait, unregister, workers_of
 
 __all__ = [
     "BEGINNING",
+    "DONE",
     "FIRST",
     "LAST",
     "MAY",
     "Change",
+    "Chosen",
     "Claim",
     "Connection",
     "Enqueued",
     "Failure",
     "Frontier",
+    "Hand",
     "Held",
     "Lost",
     "Mine",
     "Node",
+    "Operation",
+    "Order",
+    "Picked",
     "Running",
     "Served",
     "Statement",
+    "act_on",
     "add_days",
     "beat",
     "cancel",
@@ -67,6 +93,7 @@ __all__ = [
     "enqueue_once",
     "ensure_event_types",
     "fail",
+    "fail_operation",
     "first_due",
     "fold_counts",
     "give_up_node",
@@ -79,14 +106,21 @@ __all__ = [
     "literal",
     "next_due_seconds",
     "nodes",
+    "note_act",
+    "note_progress",
+    "only_those",
+    "operation",
+    "operations_wait",
     "orphans",
     "pause_event_type",
     "paused_event_types",
+    "pick",
     "promote",
+    "prune_audit",
     "prune_failures",
     "prune_idempotency_keys",
+    "prune_operations",
     "recognise",
-    "redrive",
     "redrive_edited",
     "redrive_one",
     "register",
@@ -97,8 +131,11 @@ __all__ = [
     "serve",
     "set_priority",
     "snooze",
+    "start_operation",
     "status_of",
+    "stop_operation",
     "suspects_wait",
+    "take_operation",
     "taken_away",
     "unregister",
     "wake",

@@ -1,6 +1,5 @@
 """Back into the queue, of what waited for its time or for somebody to look at it."""
 
-import datetime as dt
 from collections.abc import Collection
 
 from ..deadline import PROMPT_SECONDS_MAX, Connection
@@ -9,7 +8,6 @@ from .statement import Statement
 _promote = Statement("promote", PROMPT_SECONDS_MAX)
 _first_due = Statement("first_due")
 _next_due = Statement("next_due", PROMPT_SECONDS_MAX)
-_redrive = Statement("redrive")
 
 
 async def promote(connection: Connection, batch: int, passed_over: Collection[int] = ()) -> int:
@@ -27,15 +25,3 @@ async def next_due_seconds(connection: Connection) -> float | None:
     """In how many seconds the next scheduled job is due; None: none is scheduled."""
     rows = await _next_due(connection)
     return float(rows[0][0]) if rows else None
-
-
-async def redrive(
-    connection: Connection,
-    batch: int,
-    until: dt.datetime,
-    ids: list[int] | None = None,
-    event_type_id: int | None = None,
-) -> list[int]:
-    """Queue again up to `batch` dead letters that died before `until`, by the database's clock. Their ids."""
-    rows = await _redrive(connection, batch=batch, until=until, ids=ids, event_type_id=event_type_id)
-    return [row[0] for row in rows]

@@ -1,12 +1,13 @@
--- Take a job out of the queue for good, into the history as cancelled; whatever it is doing. Durable.
--- Called by: `v7 jobs cancel`, POST /api/jobs/v1/{id}/cancel. Locks: the row. Serves: jobs_pkey.
+-- Take jobs out of the queue for good, into the history as cancelled; whatever they are doing. Durable.
+-- Called by: `v7 jobs cancel`, POST /api/jobs/v1/{id}/cancel, operations. Locks: the rows. Serves: jobs_pkey.
 -- A running one is gone at once, so that its worker's word is void by the fence: a worker that waited for this row
 -- finds none, and where the worker's word came first, there is none here. Workers are told, to stop its handler.
 with durably as materialized (
     select set_config('synchronous_commit', case current_setting('synchronous_commit')
         when 'remote_apply' then 'remote_apply' else 'on' end, true) as setting),
 gone as (
-    delete from v7.jobs where (select setting from durably) <> '' and id = :id::bigint
+    delete from v7.jobs
+    where (select setting from durably) <> '' and id = any(:ids::bigint[]) and status = any(:statuses::text[])
     returning *),
 moved as (
     insert into v7.finished_jobs (id, event_type_id, user_id, priority, event_data, correlation_id, status,

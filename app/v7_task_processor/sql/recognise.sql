@@ -27,5 +27,7 @@ select old_timeline, timeline, same_system, jump,
     setval('v7.jobs_id_seq', nextval('v7.jobs_id_seq') + jump),
     setval('v7.position', nextval('v7.position') + jump),
     setval('v7.workers_id_seq', nextval('v7.workers_id_seq') + jump),
-    setval('v7.failures_id_seq', nextval('v7.failures_id_seq') + jump)
+    setval('v7.failures_id_seq', nextval('v7.failures_id_seq') + jump),
+    setval('v7.operations_id_seq', nextval('v7.operations_id_seq') + jump),
+    setval('v7.audit_id_seq', nextval('v7.audit_id_seq') + jump)
 from moved where old_timeline is not null

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from ..keys import UNNAMED, Key, Keys, Right
+from ..queue import Hand
 
 Headers = Mapping[bytes, bytes]
+ANYONE_HERE = "anyone on this machine"
 HOW = "send it as Authorization: Bearer <key> or as X-API-Key"
 
 
@@ -19,6 +21,11 @@ class Caller(NamedTuple):
     def who(self) -> str:
         """For logs and accounts: the key's name, never the key itself, and where it came from."""
         return f"{self.key.name}, from {self.host}" if self.key else f"from {self.host}"
+
+    @property
+    def hand(self) -> Hand:
+        """Who, for the audit."""
+        return Hand(self.key.name if self.key else ANYONE_HERE, "api")
 
 
 class Refusal(NamedTuple):

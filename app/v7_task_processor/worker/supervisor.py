@@ -21,6 +21,7 @@ from ..errors import ConfigurationError
 from ..maintenance import Chores, run_every
 from ..observability import counts, logs, telemetry
 from ..observability.seldom import Seldom
+from ..operations import Operator
 from ..queue import Connection, Served
 from ..settings import Settings
 from . import rescue
@@ -104,6 +105,8 @@ class Supervisor:
         self.link, self.lock, self.seldom = Link(url, HOT), asyncio.Lock(), Seldom()
         self.chores_link = Link(url, {**HOT, **LOCAL})
         self.account = Account(counts.collect())
+        self.chores = Chores(self.chores_link, settings.retention_days, self.account)
+        self.operator = Operator(url, self.chores.operations_wait)
         self.failure = ""
         self.stop, self.stop_now = asyncio.Event(), asyncio.Event()
         self.up, self.left = False, False
@@ -160,17 +163,19 @@ class Supervisor:
             await rescue_predecessors(connection, self.settings, folder)
 
     def services(self) -> list[Coroutine[Any, Any, None]]:
-        services = [run_every(BEAT_SECONDS, "say that this node lives", self.beat)]
+        services = [
+            run_every(BEAT_SECONDS, "say that this node lives", self.beat),
+            run_every(1.0, "carry out operations", self.operator.step),
+        ]
         if self.workers:
-            chores = Chores(self.chores_link, self.settings.retention_days, self.account)
             services += [
                 run_every(BEAT_SECONDS, "watch other nodes", self.member.watch),
-                run_every(maintenance.PROMOTE_SECONDS, "queue scheduled jobs and tidy up", chores.round),
+                run_every(maintenance.PROMOTE_SECONDS, "queue scheduled jobs and tidy up", self.chores.round),
                 run_every(0.0, "look for suspects", self.look_for_suspects),
                 run_every(LOOK_SECONDS, "look for stuck attempts", self.end_stuck),
             ]
         else:
-            services.append(run_every(WRITE_SECONDS, "write metrics", self.write_metrics))
+            services.append(run_every(WRITE_SECONDS, "write metrics and look for operations", self.few_chores))
         if self.server is not None:
             services.append(run_every(LOOK_SECONDS, "keep Postgres alive", self.keep_server))
         return services
@@ -305,9 +310,11 @@ class Supervisor:
             log.error("Postgres ended; starting it again")
             await asyncio.to_thread(self.server.ensure)
 
-    async def write_metrics(self) -> None:
-        if self.account.counts.numbers:  # the processes of an API node die seldom: no connection for that
-            await self.account.keep(await self.chores_link.get())
+    async def few_chores(self) -> None:
+        """Those of a node without workers."""
+        connection = await self.chores_link.get()
+        await self.account.keep(connection)
+        await self.chores.look_for_operations(connection)
 
     async def drain(self, keepers: list["asyncio.Task[None]"]) -> asyncio.Future[Any]:
         """Have all children end: in order within the time, at once after that or on a second signal.
@@ -353,5 +360,8 @@ class Supervisor:
 
     async def hang_up(self) -> None:
         """Whoever waits for an answer has waited long enough: it may never come."""
-        links = (self.link, self.lone.link, self.chores_link, self.member.link, self.member.watch_link)
+        links = (
+            *(self.link, self.lone.link, self.chores_link, self.operator.link),
+            *(self.member.link, self.member.watch_link),
+        )
         await asyncio.gather(*(link.close() for link in links))

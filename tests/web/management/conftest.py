@@ -14,3 +14,4 @@ def populated(api: ApiProcess, database_url: str) -> Iterator[ApiProcess]:
     yield api
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("delete from v7.jobs; delete from v7.finished_jobs; delete from v7.failures")
+        connection.execute("delete from v7.operations; delete from v7.audit")

@@ -33,7 +33,7 @@ async def test_the_database_is_away_and_comes_back(database_url: str) -> None:
 async def test_an_act_whose_answer_was_lost_is_not_known(database_url: str, connection: queue.Connection) -> None:
     (job_id,) = await add(connection)
     async with proxied(database_url) as (proxy, through), serving(through) as api, api.client() as client:
-        proxy.marker = b"-1234567"
+        proxy.marker = b"COMMIT"
         response = await client.post(f"/api/jobs/v1/{job_id}/priority", content='{"priority": -1234567}')
         assert problem(response, 500).startswith(LOST)
     assert await one(connection, "priority", job_id) == (-1234567,)

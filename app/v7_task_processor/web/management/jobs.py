@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from ... import listing, queue
+from ...database import transaction
 from ...listing import Detail, FailureRow, Filter, JobRow, Page
 from ...maintenance import recognise
 from ...queue import Connection
@@ -26,6 +27,7 @@ REACH = dt.datetime(9999, 1, 1, tzinfo=dt.UTC)
 Text = Annotated[str, Meta(min_length=1, max_length=200)]
 Attempts = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Limit = Annotated[int, Meta(ge=1, le=1000)]
+LiveStatus = Literal["scheduled", "queued", "running", "dead"]
 Status = Literal["scheduled", "queued", "running", "dead", "succeeded", "cancelled"]
 
 
@@ -112,12 +114,12 @@ def whole(found: Detail) -> JobDetail:
 
 
 async def cancel(call: Call) -> Acted:
-    await act(call, "cancelled", lambda connection: queue.cancel(connection, call.id))
+    await act(call, "cancel", lambda connection: queue.cancel(connection, call.id))
     return Acted(id=call.id, status="cancelled")
 
 
 async def retry(call: Call) -> Acted:
-    await act(call, "retried", lambda connection: queue.retry(connection, call.id))
+    await act(call, "retry", lambda connection: queue.retry(connection, call.id))
     return Acted(id=call.id, status="queued")
 
 
@@ -125,39 +127,56 @@ async def reschedule(call: Call) -> Acted:
     run_at: dt.datetime = call.body.run_at
     if run_at >= REACH:
         raise Problem("bad-request", f"The field run_at is {run_at}: it must be before the year 9999.")
-    await act(call, "rescheduled", lambda connection: queue.reschedule(connection, call.id, run_at))
+    await act(call, "reschedule", lambda connection: queue.reschedule(connection, call.id, run_at), run_at=run_at)
     return Acted(id=call.id, status="scheduled")
 
 
 async def priority(call: Call) -> Acted:
     wanted = call.body.priority
-    done = "given another priority"
-    status = await act(call, done, lambda connection: queue.set_priority(connection, call.id, wanted))
+
+    def set_priority(connection: Connection) -> Awaitable[str | None]:
+        return queue.set_priority(connection, call.id, wanted)
+
+    status = await act(call, "priority", set_priority, priority=wanted)
     return Acted(id=call.id, status=cast("Status", status))
 
 
 async def redrive(call: Call) -> Acted:
     if call.body.event_data is UNSET:
-        await act(call, "redriven", lambda connection: queue.redrive_one(connection, call.id))
+        await act(call, "redrive", lambda connection: queue.redrive_one(connection, call.id))
         return Acted(id=call.id, status="queued")
     event_data = bytes(call.body.event_data).decode("utf-8", "surrogatepass")
     if has_mask(event_data, call.settings.redacted):
         raise Problem("bad-request", f"The field event_data has {MASK} where V7_REDACT hides a value: send the value.")
 
-    async def add(connection: Connection) -> int | None:
-        await recognise(connection)
-        return await queue.redrive_edited(connection, call.id, event_data)
-
-    return Acted(id=await act(call, "redriven", add), status="queued", redriven_from=call.id)
-
-
-async def act(call: Call, done: str, transition: Callable[[Connection], Awaitable[Done | None]]) -> Done:
-    """Do it, or say why not. `done` as in queue.MAY. Raises Problem."""
     async with call.store.connected() as connection:
-        if answer := await transition(connection):
-            return answer
-        why = await queue.why_not(connection, call.id, done)
-        raise missing(call.id) if why is None else Problem("conflict", why)
+        await recognise(connection)
+        async with transaction(connection):
+            new = await queue.redrive_edited(connection, call.id, event_data)
+            if new is not None:
+                await queue.note_act(
+                    connection, call.caller.hand, "redrive", job_id=call.id, given={"new_job_id": new}, jobs=1
+                )
+                return Acted(id=new, status="queued", redriven_from=call.id)
+        raise await refused(connection, call, "redrive")
+
+
+async def act(
+    call: Call, name: str, transition: Callable[[Connection], Awaitable[Done | None]], **given: object
+) -> Done:
+    """Do it and note it, or say why not. `name` as in queue.MAY. Raises Problem."""
+    async with call.store.connected() as connection:
+        async with transaction(connection):
+            if answer := await transition(connection):
+                await queue.note_act(connection, call.caller.hand, name, job_id=call.id, given=given, jobs=1)
+                return answer
+        raise await refused(connection, call, name)
+
+
+async def refused(connection: Connection, call: Call, name: str) -> Problem:
+    """Why an act was not done."""
+    why = await queue.why_not(connection, call.id, name)
+    return missing(call.id) if why is None else Problem("conflict", why)
 
 
 def missing(job_id: int) -> Problem:

@@ -7,7 +7,9 @@ import msgspec
 from msgspec import Meta
 
 from ... import listing, queue
+from ...database import transaction
 from ...listing import NodeRow, Overview, TypePage
+from ...queue import Connection
 from ..event import Integer
 from .call import Call
 from .jobs import Limit, Text
@@ -52,12 +54,26 @@ async def types_page(call: Call) -> TypePage:
 
 async def pause(call: Call) -> TypeState:
     by = call.body.paused_by or f"the management API, {call.caller.who}"
-    since = await call.store.act(lambda connection: queue.pause_event_type(connection, call.id, by))
-    return TypeState(event_type_id=call.id, paused_at=since)
+
+    async def step(connection: Connection) -> dt.datetime:
+        async with transaction(connection):
+            since = await queue.pause_event_type(connection, call.id, by)
+            given = {"paused_by": by}
+            await queue.note_act(connection, call.caller.hand, "pause", event_type_id=call.id, given=given)
+        return since
+
+    return TypeState(event_type_id=call.id, paused_at=await call.store.act(step))
 
 
 async def resume(call: Call) -> TypeState:
-    if not await call.store.act(lambda connection: queue.resume_event_type(connection, call.id)):
+    async def step(connection: Connection) -> bool:
+        async with transaction(connection):
+            known = await queue.resume_event_type(connection, call.id)
+            if known:
+                await queue.note_act(connection, call.caller.hand, "resume", event_type_id=call.id)
+        return known
+
+    if not await call.store.act(step):
         raise Problem("not-found", f"There is no event type {call.id}: GET /api/event-types/v1 lists those there are.")
     return TypeState(event_type_id=call.id, paused_at=None)
 
