@@ -39,7 +39,7 @@ The answer names its job: {{"id": 1}}. Many at once, an event a line, go to {pat
 /metrics       for Prometheus, of all nodes
 /docs          how to send, look and act, with examples; /openapi.json for programs
 """
-MANAGEMENT = re.compile(r"/api/(jobs|event-types|workers|stats)/|/(openapi\.json|docs)$")
+MANAGEMENT = re.compile(r"/api/(jobs|event-types|operations|audit|workers|stats)/|/(openapi\.json|docs)$")
 
 
 def application(settings: Settings, ingest: Ingest, readiness: Readiness, metrics: Metrics) -> ASGIApp:

@@ -119,6 +119,8 @@ def wanted(hint: Any) -> str:
         return "JSON"
     if kind is dt.datetime:
         return "a time with its zone, like 2030-01-31T12:00:00Z, before the year 9999"
+    if kind is bool:
+        return "true or false"
     if kind is int:
         return f"a whole number from {meta.ge} to {meta.le}"
     return f"a text of {meta.min_length} to {meta.max_length} characters"

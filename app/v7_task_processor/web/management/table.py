@@ -1,20 +1,53 @@
 """Every endpoint of the management, once: Starlette's routes and the OpenAPI document are made from this."""
 
-from ...listing import Overview, Page, TypePage
-from . import jobs, overview
+from ...listing import ActPage, OperationPage, OperationRow, Overview, Page, TypePage
+from . import jobs, operations, overview
 from .call import Nothing, Route
-from .examples import JOB, JOB_DETAIL, NODES, OVERVIEW, TYPE
+from .examples import ACT as NOTED
+from .examples import JOB, JOB_DETAIL, NODES, OPERATION, OVERVIEW, TYPE
 from .jobs import Acted, JobDetail, JobsQuery, Priority, Redrive, Reschedule
+from .operations import AuditQuery, Many, ManyOf, ManyUntil, Meant, OperationsQuery
 from .overview import Nodes, Pause, TypesQuery, TypeState
 
 ONE = ("not-found",)
 ACT = ("not-found", "conflict", "not-known")
+BEGUN = {"matching": None, "operation": OPERATION}
 QUEUED = {"id": 42, "status": "queued", "redriven_from": None}
 
 ROUTES = [
     Route(
         "GET", "/api/jobs/v1", "listJobs", "Jobs by the page, the newest first.", jobs.jobs_page, Page,
         {"jobs": [JOB], "next_after": 42}, query=JobsQuery, asks={"status": "dead", "limit": 1},
+    ),
+    Route(
+        "POST", "/api/jobs/v1/cancel", "cancelJobs",
+        "Take all jobs that a filter names out of the queue for good, as an operation.",
+        operations.cancel, Meant, BEGUN, body=Many,
+        asks={"status": "queued", "event_type_id": 5}, problems=("not-known",),
+    ),
+    Route(
+        "POST", "/api/jobs/v1/retry", "retryJobs",
+        "Queue all scheduled or dead jobs that a filter names now, as an operation.",
+        operations.retry, Meant, BEGUN, body=Many,
+        asks={"status": "scheduled", "event_type_id": 5}, problems=("not-known",),
+    ),
+    Route(
+        "POST", "/api/jobs/v1/reschedule", "rescheduleJobs",
+        "Let all scheduled or queued jobs that a filter names wait until a time, as an operation.",
+        operations.reschedule, Meant, BEGUN, body=ManyUntil,
+        asks={"event_type_id": 5, "run_at": "2030-01-31T12:00:00Z"}, problems=("not-known",),
+    ),
+    Route(
+        "POST", "/api/jobs/v1/priority", "setPriorities",
+        "Give all jobs that a filter names, and that do not run, another priority, as an operation.",
+        operations.priority, Meant, BEGUN, body=ManyOf,
+        asks={"event_type_id": 5, "priority": -5}, problems=("not-known",),
+    ),
+    Route(
+        "POST", "/api/jobs/v1/redrive", "redriveJobs",
+        "Queue all dead letters that a filter names again, as an operation.",
+        operations.redrive, Meant, BEGUN, body=Many,
+        asks={"event_type_id": 5, "error": "timeout"}, problems=("not-known",),
     ),
     Route(
         "GET", "/api/jobs/v1/{id}", "getJob", "One job, with its event and every attempt that failed.", jobs.job,
@@ -44,6 +77,24 @@ ROUTES = [
         "Queue a dead letter again; with event_data as a new job in its place, and the old one is cancelled.",
         jobs.redrive, Acted, {"id": 43, "status": "queued", "redriven_from": 42}, body=Redrive,
         asks={"event_data": {"amount": 1}}, problems=ACT,
+    ),
+    Route(
+        "GET", "/api/operations/v1", "listOperations", "Acts on many jobs, and how far they are, the newest first.",
+        operations.operations_page, OperationPage, {"operations": [OPERATION], "next_after": None},
+        query=OperationsQuery, asks={"limit": 20},
+    ),
+    Route(
+        "GET", "/api/operations/v1/{id}", "getOperation", "One of them.", operations.operation, OperationRow,
+        OPERATION, problems=ONE,
+    ),
+    Route(
+        "POST", "/api/operations/v1/{id}/stop", "stopOperation", "End one where it stands. What it did stays done.",
+        operations.stop, OperationRow, {**OPERATION, "status": "stopped", "finished_at": "2030-01-31T12:00:02Z"},
+        body=Nothing, asks={}, problems=ACT,
+    ),
+    Route(
+        "GET", "/api/audit/v1", "listActs", "What people did, by API or command line, the last first.",
+        operations.acts_page, ActPage, {"acts": [NOTED], "next_after": None}, query=AuditQuery, asks={"limit": 20},
     ),
     Route(
         "GET", "/api/event-types/v1", "listEventTypes", "Types, each with what stands where and how long.",
