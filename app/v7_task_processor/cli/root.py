@@ -43,6 +43,8 @@ SECTIONS = {
         "workers": Entry("workers:workers", "Nodes and their workers."),
     },
     "Operate": {
+        "operations": Entry("operations:operations", "Acts on many jobs: list, show, stop them."),
+        "audit": Entry("operations:audit", "What people did, when, and by what."),
         "psql": Entry("psql:psql", "Open psql on the right database."),
         "doctor": Entry("doctor:doctor", "Say whether all that must hold does, and what to do."),
         "bench": Entry("bench:bench", "Measure against the limit of plain SQL."),
@@ -79,7 +81,7 @@ class Root(click.Group):
     def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
         for title, section in SECTIONS.items():
             with formatter.section(title):
-                formatter.write_dl([(name.ljust(8), entry.help) for name, entry in section.items()])
+                formatter.write_dl([(name.ljust(10), entry.help) for name, entry in section.items()])
 
 
 @click.group(
