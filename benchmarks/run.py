@@ -25,6 +25,7 @@ import memory
 import peer
 import product
 import raw
+import redrive
 import start
 from contest import Contest, Filled, Measure, Results, Sizes, hold, print_table
 from product import UNTOLD, migrated
@@ -69,6 +70,7 @@ def contests(sizes: Sizes) -> dict[str, Contest]:
         **growth.contests(sizes),
         **looks.contests(sizes),
         **memory.contests(sizes),
+        **redrive.contests(sizes),
         **start.contests(),
     }
 

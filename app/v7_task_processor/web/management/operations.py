@@ -105,7 +105,7 @@ async def many(call: Call, act: str, *, run_at: dt.datetime | None = None, prior
 
     async def start(connection: Connection) -> int:
         order = Order(act, chosen, run_at, priority)
-        return (await queue.start_operation(connection, order, call.hand)).id
+        return (await queue.start_operation(connection, order, call.caller.hand)).id
 
     return Meant(operation=await found(call, await call.store.act(start)))
 
@@ -122,7 +122,7 @@ async def operation(call: Call) -> OperationRow:
 
 
 async def stop(call: Call) -> OperationRow:
-    stopped = await call.store.act(lambda connection: queue.stop_operation(connection, call.id, call.hand))
+    stopped = await call.store.act(lambda connection: queue.stop_operation(connection, call.id, call.caller.hand))
     now = await found(call, call.id)
     if stopped is None:
         raise Problem("conflict", f"Operation {call.id} is {now.status}: only one that has not ended can be stopped.")
