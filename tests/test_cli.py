@@ -32,6 +32,7 @@ COMMANDS = (
     ["jobs", "reschedule"],
     ["jobs", "priority"],
     ["jobs", "redrive"],
+    ["jobs", "export"],
     ["dead"],
     ["dead", "list"],
     ["dead", "show"],

@@ -10,6 +10,7 @@ from ..errors import V7Error
 from ..listing import Filter, JobRow, Page
 from ..settings import Settings
 from .acts import ACTS
+from .export import export
 from .options import DATABASE, examples, json_option, limit_option, settings_options
 from .output import Column, document, job_document, table
 from .place import reading
@@ -122,5 +123,5 @@ def show(settings: Settings, as_json: bool, job_id: int) -> None:
         tell(found)
 
 
-for act in ACTS:
+for act in (*ACTS, export):
     jobs.add_command(act)
