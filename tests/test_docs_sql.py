@@ -57,8 +57,8 @@ def test_each_statement_runs_and_answers(populated: "psycopg.Connection[Any]", b
     assert all(answers), "a question without an answer"
 
 
-def test_there_are_ten_questions() -> None:
-    assert [int(number) for number in re.findall(r"^### (\d+)\.", TEXT, re.MULTILINE)] == list(range(1, 11))
+def test_there_are_eleven_questions() -> None:
+    assert [int(number) for number in re.findall(r"^### (\d+)\.", TEXT, re.MULTILINE)] == list(range(1, 12))
 
 
 def test_the_trap_is_one_and_the_guards_hold(populated: "psycopg.Connection[Any]") -> None:

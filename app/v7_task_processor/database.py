@@ -239,7 +239,8 @@ FULL = ("too many clients", "too many connections", "remaining connection slots"
 """What Postgres says where max_connections, or the limit of a role or database, is reached."""
 CONNECTIONS_NEEDED = (
     "A node needs 5 connections, 3 more for each worker process and 6 for each API process (10 while its management is "
-    "asked): raise max_connections, or run fewer processes (V7_WORKER_PROCESSES, V7_API_PROCESSES)."
+    "asked), and one while it carries out an operation: raise max_connections, or run fewer processes "
+    "(V7_WORKER_PROCESSES, V7_API_PROCESSES)."
 )
 
 
