@@ -11,7 +11,8 @@ from ...listing import ActPage, Filter, Matching, OperationPage, OperationRow
 from ...queue import Chosen, Connection, Order
 from ..event import Integer
 from .call import Call
-from .jobs import REACH, Attempts, Limit, LiveStatus, Text, Time
+from .jobs import REACH, Attempts, Limit, LiveStatus, Text
+from .parameters import Time
 from .problem import Problem
 
 
