@@ -39,7 +39,7 @@ def no_engine() -> str | None:
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No settings from outside: neither from the environment nor from an .env file."""
     for name in list(os.environ):
-        if name.startswith("V7_") or name in (
+        if name.startswith(("V7_", "OTEL_")) or name in (
             "DATABASE_URL",
             "DATABASE_URL_FILE",
             "HOST",

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from v7_task_processor.cli import root
@@ -12,6 +13,7 @@ from .command import answer, v7
 from .conftest import fresh
 from .population import HOSTILE, KEYS, NUL_EVENT, populate
 
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 CONTROLS = {chr(code) for code in (*range(32), *range(127, 160))} - {"\n"}
 
 
@@ -19,6 +21,9 @@ CONTROLS = {chr(code) for code in (*range(32), *range(127, 160))} - {"\n"}
 def url(server_url: str, template: str) -> Iterator[str]:
     for name in fresh(server_url, template):
         populate(name)
+        with psycopg.connect(name) as connection:
+            connection.execute("update v7.failures set log = 'of the ' || message where job_id = 42")
+            connection.execute("update v7.finished_jobs set log = %s, traceparent = %s where id = 20", [HOSTILE, TRACE])
         yield name
 
 
@@ -115,11 +120,17 @@ def test_one_job(shown: Shown) -> None:
     assert "ValueError: first" in said
     assert "Traceback:\n  two" in said
     assert "Traceback: one" not in said, "only the last in full"
-    assert "request-20" in shown("jobs", "show", "20")
+    assert said.index("first\nit logged\nof the first\n") < said.index("  two\nit logged\nof the second\n")
+    finished = shown("jobs", "show", "20")
+    assert "request-20" in finished
+    assert f"trace        {TRACE}" in finished
+    assert "it logged\n\\x1b[2J\\x9b31m bold\\u202e\n[red]not markup[/red] 🎈" in finished
     assert "worker       2, alpha:101" in shown("jobs", "show", "6")
     found = json.loads(shown("jobs", "show", "42", "--json"))
     assert [failure["attempt"] for failure in found["failures"]] == [1, 2]
-    assert found["event_data"] == {"amount": -1}
+    assert [failure["log"] for failure in found["failures"]] == ["of the first", "of the second"]
+    assert (found["event_data"], found["log"]) == ({"amount": -1}, None)
+    assert json.loads(shown("jobs", "show", "20", "--json"))["log"] == HOSTILE
 
 
 def test_what_is_not_there(shown: Shown) -> None:

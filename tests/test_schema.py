@@ -96,7 +96,7 @@ def test_migrating_down_and_up_again(database_url: str) -> None:
 
 
 def test_from_0003_with_jobs_in_it(empty_database_url: str) -> None:
-    """Jobs and history stay; and the columns that the view had before stay where programs expect them."""
+    """Jobs and history stay; and the columns that the view had before stay where programs expect them, the first."""
     config = Config()
     config.set_main_option("script_location", str(database.migrations()))
     config.set_main_option("path_separator", "os")
@@ -109,7 +109,7 @@ def test_from_0003_with_jobs_in_it(empty_database_url: str) -> None:
         before = plain.execute(everything).fetchall()
     assert database.migrate(empty_database_url) == ("0003", database.SCHEMA_VERSION)
     with psycopg.connect(empty_database_url) as plain:
-        assert plain.execute(everything).fetchall() == [(*row, None) for row in before]
+        assert plain.execute(everything).fetchall() == [(*row, *[None] * 4) for row in before]
     assert len(before) == len(KEYS)
 
 
@@ -136,3 +136,20 @@ def test_a_migration_that_must_wait_lets_others_pass(empty_database_url: str) ->
         assert not migrating.done()
         report.rollback()
         assert migrating.result(60) == ("0003", database.SCHEMA_VERSION)
+
+
+def test_who_may_call_enqueue_stays_as_it_was(empty_database_url: str) -> None:
+    """It is another function from 0007 on, and a new function may be called by everybody."""
+    config = Config()
+    config.set_main_option("script_location", str(database.migrations()))
+    config.set_main_option("path_separator", "os")
+    with database.engine(empty_database_url).connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0003")
+    with psycopg.connect(empty_database_url, autocommit=True) as plain:
+        plain.execute("revoke all on function v7.enqueue from public")
+        plain.execute("grant execute on function v7.enqueue to pg_monitor")
+        database.migrate(empty_database_url)
+        may = "select has_function_privilege(%s, oid, 'execute') from pg_proc where proname = 'enqueue'"
+        found = {role: plain.execute(may, [role]).fetchall() for role in ("pg_monitor", "pg_read_all_data")}
+    assert found == {"pg_monitor": [(True,)], "pg_read_all_data": [(False,)]}

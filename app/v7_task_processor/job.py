@@ -32,6 +32,9 @@ class Job(msgspec.Struct, kw_only=False, weakref=True):
     """Where it stands among those of its priority, for whoever gives it back."""
     _waited_seconds: float = 0.0
     """In the queue, since it last became runnable, until it was claimed."""
+    traceparent: str | None = None
+    """The trace context that its sender gave, for those who pass it on."""
+    tracestate: str | None = None
     _decoded: Any = msgspec.UNSET
 
     @property

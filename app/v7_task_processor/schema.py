@@ -104,6 +104,18 @@ jobs = Table(
         BigInteger,
         comment="The dead letter that this job was redriven from, with edited event_data. Null: it was not.",
     ),
+    Column(
+        "traceparent",
+        Text,
+        comment="The trace context that its sender gave (W3C): its attempts link to it. Null: it gave none.",
+    ),
+    Column("tracestate", Text, comment="What came with traceparent, for the sender's own tracing system."),
+    Column(
+        "log",
+        Text,
+        comment="What its last attempt that succeeded, or put it off, logged: the last lines. Null: nothing. "
+        "What failed attempts logged stands in failures.",
+    ),
     CheckConstraint("status in ('scheduled', 'queued', 'running', 'dead')", "status"),
     CheckConstraint("(status = 'running') = (worker_id is not null)", "running_has_worker"),
     CheckConstraint("(status = 'scheduled') = (run_at is not null)", "scheduled_has_run_at"),
@@ -150,6 +162,11 @@ failures = Table(
     Column("worker", Text, nullable=False, comment="That worker's name: host and process id."),
     Column("claimed_at", Time, comment="When that worker took it."),
     Column("failed_at", Time, nullable=False, server_default=sa.func.now(), comment="When it was recorded."),
+    Column(
+        "log",
+        Text,
+        comment="What the attempt logged before it failed: the last lines. Null: nothing, or it went with its process.",
+    ),
     Index("failures_job_id", "job_id", "attempt"),
     Index("failures_failed_at", "failed_at"),
     comment="One row for each attempt that failed and was charged.",

@@ -1,4 +1,4 @@
-"""sql/complete.sql and complete_unkept.sql: jobs that succeeded leave the queue."""
+"""sql/complete.sql, complete_unkept.sql and complete_logged.sql: jobs that succeeded leave the queue."""
 
 import psycopg
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from v7_task_processor import queue
 from v7_task_processor.queue import Connection
 
-from ..support import event, rows, take, take_one, worker
+from ..support import event, one, rows, take, take_one, worker
 
 KEPT = """id, event_type_id, user_id, priority, event_data::text, correlation_id, position, retry_count, max_retries,
     attempt, worker_id, suspect, last_error, created_at, queued_at, claimed_at"""
@@ -40,6 +40,27 @@ async def test_a_batch_of_500(connection: Connection) -> None:
     held = [(job.id, job.attempt) for job in await take(connection, worker_id, 500)]
     assert await queue.complete(connection, worker_id, held[::-1], kept=True) == 500
     assert await rows(connection, "select count(*) from v7.finished_jobs") == [(500,)]
+
+
+async def test_what_was_logged_goes_into_the_history_each_with_its_own_job(connection: Connection) -> None:
+    await queue.enqueue(connection, [event()] * 500)
+    worker_id = await worker(connection)
+    held = [(job.id, job.attempt) for job in await take(connection, worker_id, 500)]
+    logs = [f'job {job_id} said "{{\\"' for job_id, _ in held]
+    assert await queue.complete_logged(connection, worker_id, held[::-1], logs[::-1]) == 500
+    assert await rows(connection, "select log from v7.finished_jobs order by id") == [(log,) for log in logs]
+
+
+async def test_what_an_earlier_attempt_logged_is_not_taken_for_what_the_last_one_did(connection: Connection) -> None:
+    await queue.enqueue(connection, [event()])
+    worker_id = await worker(connection)
+    job = await take_one(connection, worker_id)
+    await queue.snooze(connection, worker_id, [(job.id, 1, 0)], ["not yet"])
+    assert await one(connection, "log", job.id) == ("not yet",)
+    await queue.promote(connection, 1)
+    await take_one(connection, worker_id)
+    assert await queue.complete(connection, worker_id, [(job.id, 2)], kept=True) == 1
+    assert await one(connection, "log", job.id) == (None,)
 
 
 @pytest.mark.fault(43)

@@ -70,3 +70,15 @@ async def test_however_numbers_vary_a_statement_is_prepared_once(connection: Con
         await queue.enqueue(connection, [event(number, number), event(1, 2)])
     count = "select count(*) from pg_prepared_statements where statement like 'with durably%%'"
     assert await rows(connection, count) == [(1,)]
+
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+async def test_each_event_keeps_its_own_trace_and_its_handler_is_given_it(connection: Connection) -> None:
+    events = [event(), event(traceparent=TRACE, tracestate='a="1"'), event(traceparent=TRACE), event()]
+    await queue.enqueue(connection, events)
+    expected = [(None, None), (TRACE, 'a="1"'), (TRACE, None), (None, None)]
+    assert await rows(connection, "select traceparent, tracestate from v7.jobs order by id") == expected
+    claimed = await take(connection, await worker(connection))
+    assert [(job.traceparent, job.tracestate) for job in claimed] == expected

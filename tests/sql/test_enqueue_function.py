@@ -93,3 +93,28 @@ async def test_workers_are_woken_by_the_commit_and_not_before(connection: Connec
         assert await heard_until("scheduled ones wake nobody") == []
         await queue.wake(sender)
         assert await heard_until("end") == ["jobs"]
+
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.mark.parametrize("more", ["", ", run_at => now() + interval '1 hour'"])
+async def test_a_trace_is_kept_with_the_job(connection: Connection, more: str) -> None:
+    job_id = await enqueue(connection, f"{more}, traceparent => %s, tracestate => %s", TRACE, "a=1")
+    assert await one(connection, "traceparent, tracestate", job_id) == (TRACE, "a=1")
+
+
+@pytest.mark.parametrize(
+    ("trace", "state", "kept"),
+    [(TRACE.upper(), "a=1", (None, None)), ("x", None, (None, None)), (TRACE, "a" * 513, (TRACE, None))],
+)
+async def test_what_is_no_trace_is_left_out(
+    connection: Connection, trace: str, state: str | None, kept: tuple[str | None, ...]
+) -> None:
+    job_id = await enqueue(connection, ", traceparent => %s, tracestate => %s", trace, state)
+    assert await one(connection, "traceparent, tracestate", job_id) == kept
+
+
+async def test_there_is_one_function_of_its_name(connection: Connection) -> None:
+    """With two a call with few arguments would be ambiguous."""
+    assert await rows(connection, "select count(*) from pg_proc where proname = 'enqueue'") == [(1,)]

@@ -99,3 +99,11 @@ async def test_a_known_key_is_written_again_so_that_its_answer_waits_for_the_sta
     after = await rows(connection, "select xmin::text, created_at from v7.idempotency_keys")
     assert before[0][0] != after[0][0]
     assert before[0][1] == after[0][1]
+
+
+async def test_a_trace_is_kept_and_is_no_part_of_what_the_key_stands_for(connection: Connection) -> None:
+    first, second = keyed("k")._replace(traceparent="one", tracestate="a"), keyed("k")._replace(traceparent="two")
+    ((job_id, same),) = await queue.enqueue_once(connection, [first])
+    assert same
+    assert await queue.enqueue_once(connection, [second]) == [(job_id, True)]
+    assert await rows(connection, "select traceparent, tracestate from v7.jobs") == [("one", "a")]

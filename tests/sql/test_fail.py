@@ -96,19 +96,40 @@ async def test_each_failure_is_recorded(connection: Connection) -> None:
     assert await one(connection, "last_error", job_id) == ("ValueError: " + "m" * 1000,)
 
 
+async def test_what_it_logged_is_recorded_with_it_and_not_with_the_job(connection: Connection) -> None:
+    (job_id,) = await add(connection)
+    worker_id = await worker(connection)
+    await take_one(connection, worker_id)
+    await queue.snooze(connection, worker_id, [(job_id, 1, 0)], ["not yet"])
+    await queue.promote(connection, 1)
+    await take_one(connection, worker_id)
+    await queue.fail(connection, worker_id, "w", [Failure(job_id, 2, 0, "E", "m", log="said")])
+    assert await rows(connection, "select attempt, log from v7.failures") == [(2, "said")]
+    assert await one(connection, "status, log", job_id) == ("queued", None)
+
+
 async def test_a_batch_keeps_what_belongs_to_each(connection: Connection) -> None:
     ids = await add(connection, 500)
     worker_id = await worker(connection)
     await take(connection, worker_id, 500)
     failures = [
-        Failure(job_id, 1, place % 2, f"E{place}", f"m{place}", f"t{place}", "x" if place % 5 == 0 else None)
+        Failure(
+            job_id,
+            1,
+            place % 2,
+            f"E{place}",
+            f"m{place}",
+            f"t{place}",
+            "x" if place % 5 == 0 else None,
+            log=f"l{place}",
+        )
         for place, job_id in enumerate(ids)
     ]
     answers = await queue.fail(connection, worker_id, "w", failures[::-1])
     states = {place: ("dead" if place % 5 == 0 else "scheduled" if place % 2 else "queued") for place in range(500)}
     assert sorted(answers) == [(job_id, states[place], 1) for place, job_id in enumerate(ids)]
-    found = await rows(connection, "select job_id, error_type, message, traceback from v7.failures order by 1")
-    assert found == [(job_id, f"E{place}", f"m{place}", f"t{place}") for place, job_id in enumerate(ids)]
+    found = await rows(connection, "select job_id, error_type, message, traceback, log from v7.failures order by 1")
+    assert found == [(job_id, f"E{place}", f"m{place}", f"t{place}", f"l{place}") for place, job_id in enumerate(ids)]
 
 
 async def test_texts_that_no_text_column_holds_are_taken_when_described(connection: Connection) -> None:

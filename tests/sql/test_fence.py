@@ -22,6 +22,10 @@ async def complete_unkept(connection: Connection, worker_id: int, held: list[Hel
     return await queue.complete(connection, worker_id, held, kept=False)
 
 
+async def complete_logged(connection: Connection, worker_id: int, held: list[Held]) -> int:
+    return await queue.complete_logged(connection, worker_id, held, ["said"] * len(held))
+
+
 async def fail(connection: Connection, worker_id: int, held: list[Held]) -> int:
     return len(await queue.fail(connection, worker_id, "w", [Failure(*each, 0, "E", "m", "t") for each in held]))
 
@@ -43,7 +47,9 @@ async def suspect(connection: Connection, worker_id: int, held: list[Held]) -> i
     return await queue.release(connection, worker_id, held, suspect=True)
 
 
-words = pytest.mark.parametrize("word", [complete, complete_unkept, fail, discard, snooze, release, suspect])
+words = pytest.mark.parametrize(
+    "word", [complete, complete_unkept, complete_logged, fail, discard, snooze, release, suspect]
+)
 
 
 @pytest.mark.fault(79)

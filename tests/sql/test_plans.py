@@ -50,7 +50,7 @@ VALUES: dict[str, Any] = {
     "attempts": [1] * BATCH,
     "delays_seconds": [1.0] * BATCH,
     "seconds": [1.0] * BATCH,
-    **{name: ["x"] * BATCH for name in ("error_types", "messages", "tracebacks", "dead_reasons")},
+    **{name: ["x"] * BATCH for name in ("error_types", "messages", "tracebacks", "dead_reasons", "logs")},
     "suspects": [False] * BATCH,
     "suspect": False,
     "alone": True,
@@ -78,6 +78,7 @@ EXPECTED = {
     "claim_suspect": [ORDERED.format("jobs_suspect")],
     "complete": [LOOKED_UP],
     "complete_unkept": [LOOKED_UP],
+    "complete_logged": [LOOKED_UP],
     "fail": [LOOKED_UP, BY_CTID.format("ending")],
     "snooze": [LOOKED_UP, BY_CTID.format("own")],
     "release": [LOOKED_UP],
@@ -150,7 +151,7 @@ def test_every_table_is_served_by_the_index_that_was_made_for_it(filled: Planner
 
 
 def test_completions_never_go_by_the_index_of_what_runs(filled: Planner) -> None:
-    for name in ("complete", "complete_unkept", "fail", "snooze", "release"):
+    for name in ("complete", "complete_unkept", "complete_logged", "fail", "snooze", "release"):
         for session, mode in itertools.product((HOT, {}), MODES):
             assert "jobs_running" not in plan(filled, name, session, mode)
 

@@ -11,7 +11,7 @@ import pytest
 from v7_task_processor import Discard, Job, Snooze
 from v7_task_processor.job import decode
 from v7_task_processor.observability import telemetry
-from v7_task_processor.observability.logs import current_job
+from v7_task_processor.observability.journal import running
 from v7_task_processor.worker.outcome import Release
 from v7_task_processor.worker.slots import ENDED, SUCCEEDED
 
@@ -45,13 +45,13 @@ kinds = pytest.mark.parametrize("kind", [as_def, as_async, as_late_async])
 @kinds
 async def test_a_handler_that_returns_has_succeeded(bench: Bench, kind: Callable[[Body], Body]) -> None:
     seen: list[tuple[int, Job | None]] = []
-    bench.handle(kind(lambda job: seen.append((job.id, current_job.get()))))
+    bench.handle(kind(lambda job: seen.append((job.id, running.get()))))
     assert await bench.run(7) == [None]
     (ended,) = bench.ended
     assert seen == [(7, ended.job)]
     assert (ended.job.id, ended.worker_id) == (7, 9)
     assert bench.states() == [SUCCEEDED]
-    assert current_job.get() is None
+    assert running.get() is None
 
 
 class Odd(BaseException):

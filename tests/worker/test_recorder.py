@@ -43,10 +43,10 @@ class Bench:
     async def take(self, batch: int) -> list[Job]:
         return await take(self.session.claims, self.session.worker_id, batch)
 
-    def say(self, job: Job, outcome: Outcome | None, worker_id: int | None = None) -> None:
+    def say(self, job: Job, outcome: Outcome | None, worker_id: int | None = None, log: str | None = None) -> None:
         slot = self.section.start(job.id, job.attempt, 0.0)
         self.section.end(slot, succeeded=outcome is None)
-        self.recorder.add(Ended(job, worker_id or self.session.worker_id, slot, outcome))
+        self.recorder.add(Ended(job, worker_id or self.session.worker_id, slot, outcome, log=log))
 
     async def written(self) -> None:
         await self.recorder.idle.wait()
@@ -107,6 +107,28 @@ async def test_each_outcome_is_written_and_its_slot_is_free(bench: Bench, connec
     ]
     assert bench.called == ["requeued", "requeued", "written"]
     assert await rows(connection, "select distinct worker from v7.failures") == [(bench.session.name,)]
+
+
+async def test_what_each_logged_is_written_with_it(bench: Bench, connection: Connection) -> None:
+    await add(connection, 6)
+    outcomes: list[Outcome | None] = [None, None, FAILED, Discard("bad"), Snooze(60), None]
+    logs = ["one", None, "three", "four", "five", "six"]
+    for job, outcome, log in zip(await bench.take(6), outcomes, logs, strict=True):
+        bench.say(job, outcome, log=log)
+    await bench.written()
+    assert await rows(connection, "select log from v7.all_jobs order by id") == [
+        ("one",), (None,), (None,), (None,), ("five",), ("six",)
+    ]  # fmt: skip
+    assert await rows(connection, "select log from v7.failures order by job_id") == [("three",), ("four",)]
+
+
+async def test_without_history_nothing_of_what_succeeded_is_kept(opened: Opens, connection: Connection) -> None:
+    bench = await opened(retention_days=0)
+    await add(connection)
+    (job,) = await bench.take(1)
+    bench.say(job, None, log="said")
+    await bench.written()
+    assert await rows(connection, STATES) == []
 
 
 @pytest.mark.fault(34)

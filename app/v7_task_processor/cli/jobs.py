@@ -118,7 +118,7 @@ def show(settings: Settings, as_json: bool, job_id: int) -> None:
     if found is None:
         raise V7Error(f"There is no job {job_id}: it never was, or its day was pruned.")
     if as_json:
-        document({**job_document(found.job), "failures": found.failures})
+        document({**job_document(found.job), "failures": found.failures, "log": found.log})
     else:
         tell(found)
 

@@ -19,6 +19,8 @@ def tell(detail: Detail) -> None:
         click.echo(f"({len(job.event_json):,} characters; --json shows all)")
     for failure in detail.failures:
         click.echo(f"\n{failed(failure, in_full=failure is detail.failures[-1])}")
+    if detail.log:
+        click.echo(f"\n{logged(detail.log)}")
 
 
 def facts(job: JobRow) -> list[tuple[str, str]]:
@@ -32,6 +34,7 @@ def facts(job: JobRow) -> list[tuple[str, str]]:
         ("priority", str(job.priority)),
         ("failures", f"{job.retry_count}{limit}, in {job.attempt} attempts"),
         ("request", plain(job.correlation_id)),
+        ("trace", job.traceparent and plain(job.traceparent)),
         ("worker", worker(job)),
     ]
     times = [
@@ -57,7 +60,12 @@ def failed(failure: FailureRow, *, in_full: bool) -> str:
     says = f"{failure.error_type}: {failure.message}"
     if in_full and failure.traceback:
         says = failure.traceback.rstrip()
-    return f"{head} {clock(failure.failed_at)} on {plain(failure.worker)}\n{plain_lines(says)}"
+    story = f"{head} {clock(failure.failed_at)} on {plain(failure.worker)}\n{plain_lines(says)}"
+    return f"{story}\n{logged(failure.log)}" if failure.log else story
+
+
+def logged(log: str) -> str:
+    return f"{click.style('it logged', bold=True)}\n{plain_lines(log)}"
 
 
 def styled(status: str) -> str:

@@ -1,7 +1,7 @@
 """Jobs by the page and one by one; dead letters."""
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -52,6 +52,8 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: dt.datetime | None
     redriven_from: int | None
     """The dead letter that it was redriven from, with edited event_data."""
+    traceparent: str | None
+    """The trace that its sender gave."""
 
 
 class FailureRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +66,8 @@ class FailureRow(msgspec.Struct, frozen=True, kw_only=True):
     worker: str
     claimed_at: dt.datetime | None
     failed_at: dt.datetime
+    log: str | None
+    """What it logged before it failed, the last lines; None: nothing, or it went with its process."""
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,10 +78,12 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Detail(msgspec.Struct, frozen=True, kw_only=True):
-    """One job, with all its failures, the first one first."""
+    """One job, with all its failures, the first one first; and what its last attempt logged, where that succeeded or
+    put it off."""
 
     job: JobRow
     failures: list[FailureRow]
+    log: str | None
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -172,14 +178,16 @@ def dead_page(
 
 def detail(connection: sa.Connection, job_id: int) -> Detail | None:
     """One job, live or finished."""
-    statement = sa.select(*columns(all_jobs, None)).where(all_jobs.c.id == job_id).limit(1)
-    row = connection.execute(statement).mappings().first()
-    if row is None:
+    statement = sa.select(all_jobs.c.log, *columns(all_jobs, None)).where(all_jobs.c.id == job_id).limit(1)
+    found = connection.execute(statement).mappings().first()
+    if found is None:
         return None
+    row = dict(found)
+    log = row.pop("log")
     listed = [failures.c[name] for name in FailureRow.__struct_fields__]
     failed = sa.select(*listed).where(failures.c.job_id == job_id).order_by(failures.c.attempt, failures.c.id)
     rows = connection.execute(failed).mappings()
-    return Detail(job=job_row(connection, row), failures=[FailureRow(**each) for each in rows])
+    return Detail(job=job_row(connection, row), failures=[FailureRow(**each) for each in rows], log=log)
 
 
 def last_failures(connection: sa.Connection, job_ids: Sequence[int]) -> dict[int, FailureRow]:
@@ -257,6 +265,6 @@ def page(connection: sa.Connection, statement: sa.Select[Any], limit: int) -> Pa
     return Page(jobs=rows[:limit], next_after=rows[limit - 1].id if len(rows) > limit else None)
 
 
-def job_row(connection: sa.Connection, row: sa.RowMapping) -> JobRow:
+def job_row(connection: sa.Connection, row: Mapping[Any, Any]) -> JobRow:
     names = connection.get_execution_options().get(REDACT, frozenset())
     return JobRow(**{**row, "event_json": redacted(row["event_json"], names)})

@@ -3,7 +3,6 @@
 import logging
 import sys
 from collections.abc import Mapping, MutableMapping
-from contextvars import ContextVar
 from typing import Any
 
 import structlog
@@ -12,10 +11,8 @@ from ..job import Job
 from ..redaction import Names, masked_fields, redacted
 from ..settings import Settings
 from . import telemetry
+from .journal import Journals, running
 from .lines import Lines
-
-current_job: ContextVar[Job | None] = ContextVar("current_job", default=None)
-"""The job whose handler is running here; its id and correlation id go into each line."""
 
 LEVELS = {
     "job.completed": "debug",
@@ -44,45 +41,62 @@ def get(name: str) -> Any:
     return structlog.stdlib.get_logger(name)
 
 
-def configure(settings: Settings) -> None:
-    """Set up this process. Call once, first."""
-    shared: list[Any] = [
-        add_job,
+def shared(settings: Settings) -> list[Any]:
+    """What is done to each line, whoever logs it."""
+    return [
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
         *([Redactor(settings.redacted)] if settings.redacted else []),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+
+
+def configure(settings: Settings) -> None:
+    """Set up this process. Call once, first."""
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
-            *shared,
+            add_job,
+            *shared(settings),
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    console = structlog.dev.ConsoleRenderer(
-        colors=sys.stderr.isatty(),
-        pad_event_to=0,
-        exception_formatter=structlog.dev.plain_traceback,  # the other one shows local variables: passwords, events
-    )
-    renderers: list[Any] = [console]
+    renderers = [console(colors=sys.stderr.isatty())]
     if settings.log_format == "json":
         renderers = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     stream = Lines(sys.stderr.fileno())
-    stream.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
-        )
-    )
+    stream.setFormatter(formatter([add_job, *shared(settings)], renderers))
     root = logging.getLogger()
     root.handlers[:] = [stream]
     root.setLevel(settings.log_level.upper())
     logging.raiseExceptions = False  # a log line that cannot be written must not become two
     telemetry.subscribe(log_transition)
+
+
+def keep_with_attempts(settings: Settings) -> None:
+    """Have what is logged during an attempt kept with it as well, as people read it. After `configure`."""
+    journals = Journals()
+    journals.setFormatter(formatter(shared(settings), [leave_out_job, console(colors=False)]))
+    logging.getLogger().addHandler(journals)
+
+
+def console(*, colors: bool) -> Any:
+    return structlog.dev.ConsoleRenderer(
+        colors=colors,
+        pad_event_to=0,
+        exception_formatter=structlog.dev.plain_traceback,  # the other one shows local variables: passwords, events
+    )
+
+
+def formatter(foreign: list[Any], renderers: list[Any]) -> logging.Formatter:
+    """`foreign` is done to what does not come through structlog."""
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=foreign,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
+    )
 
 
 def say(text: str) -> None:
@@ -99,11 +113,10 @@ def flush() -> None:
 
 
 def add_job(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    job = current_job.get()
-    if job is not None:
-        event.setdefault("job_id", job.id)
-        event.setdefault("attempt", job.attempt)
-        event.setdefault("correlation_id", job.correlation_id)
+    attempt = running.get()
+    if attempt is not None:
+        for name, value in named(attempt.job).items():
+            event.setdefault(name, value)
     return event
 
 
@@ -121,6 +134,21 @@ class Redactor:
             elif name not in NEEDED and not name.startswith("_"):
                 event[name] = masked_fields({name: value}, self.names)[name]
         return event
+
+
+def leave_out_job(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Of a line that is kept with its attempt."""
+    attempt = running.get()
+    if attempt is not None:
+        for name, value in named(attempt.job).items():
+            if event.get(name) == value:
+                del event[name]
+    return event
+
+
+def named(job: Job) -> dict[str, object]:
+    """What names an attempt in a line."""
+    return {"job_id": job.id, "attempt": job.attempt, "correlation_id": job.correlation_id}
 
 
 _transitions = get("v7")

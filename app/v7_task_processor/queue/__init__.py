@@ -25,7 +25,7 @@ from .acts import (
 from .audit import Hand, note_act, prune_audit
 from .claiming import BEGINNING, FIRST, LAST, Claim, Frontier, Served, claim, claim_suspect, last_position
 from .counts import fold_counts, write_counts
-from .ending import Failure, Held, Running, complete, fail, held_by, orphans, release, snooze
+from .ending import Failure, Held, Running, complete, complete_logged, fail, held_by, orphans, release, snooze
 from .event_types import (
     discover_event_types,
     ensure_event_types,
@@ -87,6 +87,7 @@ __all__ = [
     "claim",
     "claim_suspect",
     "complete",
+    "complete_logged",
     "discover_event_types",
     "drop_oldest_day",
     "enqueue",

@@ -13,12 +13,21 @@ Held = tuple[int, int]
 
 _complete = Statement("complete", PROMPT_SECONDS_MAX)
 _complete_unkept = Statement("complete_unkept", PROMPT_SECONDS_MAX)
+_complete_logged = Statement("complete_logged", PROMPT_SECONDS_MAX)
 
 
 async def complete(connection: Connection, worker_id: int, held: Sequence[Held], *, kept: bool) -> int:
     """Jobs that succeeded leave the queue, for the history if `kept`. How many still were this worker's."""
     statement = _complete if kept else _complete_unkept
     rows = await statement(connection, worker_id=worker_id, **_held(held))
+    return int(rows[0][0])
+
+
+async def complete_logged(connection: Connection, worker_id: int, held: Sequence[Held], logs: Sequence[str]) -> int:
+    """The same for the history, each with what its handler logged. Texts are clean."""
+    ordered = sorted(zip(held, logs, strict=True))
+    given = _held([each for each, _ in ordered])
+    rows = await _complete_logged(connection, worker_id=worker_id, logs=[log for _, log in ordered], **given)
     return int(rows[0][0])
 
 
@@ -33,6 +42,8 @@ class Failure(NamedTuple):
     traceback: str | None = None
     dead_reason: str | None = None
     suspect: bool = False
+    log: str | None = None
+    """What the attempt logged before."""
 
 
 _fail = Statement("fail", PROMPT_SECONDS_MAX)
@@ -54,6 +65,7 @@ async def fail(
         tracebacks=[failure.traceback for failure in failures],
         dead_reasons=[failure.dead_reason for failure in failures],
         suspects=[failure.suspect for failure in failures],
+        logs=[failure.log for failure in failures],
     )
     return [(job_id, status, retry_count) for job_id, status, retry_count in rows]
 
@@ -64,11 +76,16 @@ _orphans = Statement("orphans")
 _held_by = Statement("held", PROMPT_SECONDS_MAX)
 
 
-async def snooze(connection: Connection, worker_id: int, put_off: Sequence[tuple[int, int, float]]) -> int:
-    """Put off jobs: (id, attempt, seconds), uncharged. How many still were this worker's."""
+async def snooze(
+    connection: Connection,
+    worker_id: int,
+    put_off: Sequence[tuple[int, int, float]],
+    logs: Sequence[str | None] = (),
+) -> int:
+    """Put off jobs: (id, attempt, seconds), uncharged; `logs`: what each logged. How many still were this worker's."""
     held = [(job_id, attempt) for job_id, attempt, _ in put_off]
     seconds = [float(each) for _, _, each in put_off]
-    return len(await _snooze(connection, worker_id=worker_id, seconds=seconds, **_held(held)))
+    return len(await _snooze(connection, worker_id=worker_id, seconds=seconds, logs=list(logs), **_held(held)))
 
 
 async def release(connection: Connection, worker_id: int, held: Sequence[Held], *, suspect: bool = False) -> int:

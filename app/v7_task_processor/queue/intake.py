@@ -17,6 +17,8 @@ class Enqueued(NamedTuple):
     correlation_id: str
     key: str | None = None
     digest: bytes = b""
+    traceparent: str | None = None
+    tracestate: str | None = None
 
 
 _enqueue = Statement("enqueue")
@@ -34,6 +36,7 @@ async def enqueue(connection: Connection, events: Sequence[Enqueued]) -> list[in
         priorities=[event.priority for event in events],
         event_data=[event.event_data for event in events],
         correlation_ids=[event.correlation_id for event in events],
+        **_traces(events),
     )
     return sorted(row[0] for row in rows)
 
@@ -49,8 +52,17 @@ async def enqueue_once(connection: Connection, events: Sequence[Enqueued]) -> li
         priorities=[event.priority for event in events],
         event_data=[event.event_data for event in events],
         correlation_ids=[event.correlation_id for event in events],
+        **_traces(events),
     )
     return [(job_id, same) for job_id, same in rows]
+
+
+def _traces(events: Sequence[Enqueued]) -> dict[str, list[str]]:
+    """Empty arrays where no event has one: the others pay nothing for it. An empty text stands for none."""
+    parents = [event.traceparent or "" for event in events]
+    if not any(parents):
+        return {"traceparents": [], "tracestates": []}
+    return {"traceparents": parents, "tracestates": [event.tracestate or "" for event in events]}
 
 
 async def wake(connection: Connection, *, back: bool = False) -> None:

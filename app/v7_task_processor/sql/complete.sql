@@ -18,9 +18,9 @@ done as (
 moved as (
     insert into v7.finished_jobs (id, event_type_id, user_id, priority, event_data, correlation_id, status,
         position, retry_count, max_retries, attempt, worker_id, suspect, last_error, created_at, queued_at,
-        claimed_at, finished_at, redriven_from)
+        claimed_at, finished_at, redriven_from, traceparent, tracestate)
     select id, event_type_id, user_id, priority, event_data, correlation_id, 'succeeded',
         position, retry_count, max_retries, attempt, worker_id, suspect, last_error, created_at, queued_at,
-        claimed_at, now(), redriven_from
+        claimed_at, now(), redriven_from, traceparent, tracestate
     from done)
 select count(*) from done

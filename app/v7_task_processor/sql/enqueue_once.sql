@@ -11,8 +11,9 @@ with durably as materialized (
 given as materialized (
     select given.*, nextval('v7.jobs_id_seq') as id from durably, unnest(
         :keys::text[], :digests::bytea[], :event_type_ids::bigint[], :user_ids::bigint[], :priorities::bigint[],
-        :event_data::text[], :correlation_ids::text[])
-    with ordinality as given(key, digest, event_type_id, user_id, priority, event_data, correlation_id, place)
+        :event_data::text[], :correlation_ids::text[], :traceparents::text[], :tracestates::text[])
+    with ordinality as given(key, digest, event_type_id, user_id, priority, event_data, correlation_id, traceparent,
+        tracestate, place)
     where setting <> ''),
 kept as (
     insert into v7.idempotency_keys as kept (key, body_sha256, job_id)
@@ -20,8 +21,10 @@ kept as (
     on conflict (key) do update set key = excluded.key
     returning kept.key, kept.body_sha256, kept.job_id),
 added as (
-    insert into v7.jobs (id, event_type_id, user_id, priority, event_data, correlation_id, queued_at)
-    select id, event_type_id, user_id, priority, event_data::json, correlation_id, now()
+    insert into v7.jobs (id, event_type_id, user_id, priority, event_data, correlation_id, queued_at,
+        traceparent, tracestate)
+    select id, event_type_id, user_id, priority, event_data::json, correlation_id, now(),
+        nullif(traceparent, ''), nullif(tracestate, '')
     from (select given.* from given join kept using (key) where kept.job_id = given.id order by place) as new)
 select kept.job_id, kept.body_sha256 = given.digest
 from given join kept using (key) order by given.place

@@ -11,14 +11,16 @@ with durably as materialized (
         when 'remote_apply' then 'remote_apply' else 'on' end, true) as setting),
 given as (
     select given.* from durably, unnest(:ids::bigint[], :attempts::integer[], :delays_seconds::float8[],
-        :error_types::text[], :messages::text[], :tracebacks::text[], :dead_reasons::text[], :suspects::boolean[])
-        as given(id, attempt, delay_seconds, error_type, message, traceback, dead_reason, suspect)
+        :error_types::text[], :messages::text[], :tracebacks::text[], :dead_reasons::text[], :suspects::boolean[],
+        :logs::text[])
+        as given(id, attempt, delay_seconds, error_type, message, traceback, dead_reason, suspect, log)
     where setting <> ''),
 charged as (
     update v7.jobs as job set
         retry_count = job.retry_count + 1,
         worker_id = null,
         suspect = given.suspect,
+        log = null,
         last_error = given.error_type || ': ' || left(given.message, 1000),
         status = case when ending.dead_reason is not null then 'dead'
                       when given.delay_seconds > 0 then 'scheduled' else 'queued' end,
@@ -37,10 +39,11 @@ charged as (
         offset 0) as ending
     where job.ctid = ending.ctid and job.attempt = given.attempt and job.worker_id = :worker_id::bigint
     returning job.id, job.attempt, job.event_type_id, job.claimed_at, job.status, job.retry_count,
-        given.error_type, given.message, given.traceback),
+        given.error_type, given.message, given.traceback, given.log),
 recorded as (
     insert into v7.failures (job_id, attempt, event_type_id, error_type, message, traceback, worker_id, worker,
-                             claimed_at)
-    select id, attempt, event_type_id, error_type, message, traceback, :worker_id::bigint, :worker::text, claimed_at
+                             claimed_at, log)
+    select id, attempt, event_type_id, error_type, message, traceback, :worker_id::bigint, :worker::text, claimed_at,
+        log
     from charged)
 select id, status, retry_count from charged

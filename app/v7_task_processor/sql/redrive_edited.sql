@@ -11,15 +11,16 @@ old as (
 moved as (
     insert into v7.finished_jobs (id, event_type_id, user_id, priority, event_data, correlation_id, status,
         position, retry_count, max_retries, attempt, worker_id, suspect, last_error, created_at, queued_at,
-        claimed_at, finished_at, redriven_from)
+        claimed_at, finished_at, redriven_from, traceparent, tracestate, log)
     select id, event_type_id, user_id, priority, event_data, correlation_id, 'cancelled',
         position, retry_count, max_retries, attempt, worker_id, suspect, last_error, created_at, queued_at,
-        claimed_at, now(), redriven_from
+        claimed_at, now(), redriven_from, traceparent, tracestate, log
     from old),
 new as (
     insert into v7.jobs (event_type_id, user_id, priority, event_data, correlation_id, max_retries, suspect,
-        queued_at, redriven_from)
-    select event_type_id, user_id, priority, :event_data::json, correlation_id, max_retries, suspect, now(), id
+        queued_at, redriven_from, traceparent, tracestate)
+    select event_type_id, user_id, priority, :event_data::json, correlation_id, max_retries, suspect, now(), id,
+        traceparent, tracestate
     from old
     returning id)
 select id, pg_notify('v7', 'jobs')::text from new

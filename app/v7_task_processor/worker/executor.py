@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from ..handlers import Handler, Registry, describe
+from ..handlers import Handler, Registry, clean, describe
 from ..job import Discard, Job, Snooze
 from ..observability import telemetry
-from ..observability.logs import current_job
+from ..observability.journal import Journal, running
 from ..queue import Held, Mine
 from ..settings import Settings
 from . import eager
@@ -47,7 +47,10 @@ class Buffered(NamedTuple):
 class Attempt:
     """One execution, from its start to the word about it."""
 
-    __slots__ = ("deadline", "ended", "handler", "job", "slot", "started_at", "task", "told", "worker_id")
+    __slots__ = (
+        "deadline", "ended", "handler", "job", "journal", "slot", "started_at", "task", "told",
+        "worker_id",
+    )  # fmt: skip
 
     def __init__(self, item: Buffered, handler: Handler, started_at: float, deadline: float, slot: int) -> None:
         self.job, self.worker_id, self.handler = item.job, item.worker_id, handler
@@ -56,15 +59,23 @@ class Attempt:
         self.told: Outcome | None = None
         """What it will count as, since we cancelled it."""
         self.ended = False
+        self.journal: Journal | None = None
 
     def call(self) -> object:
-        current_job.set(self.job)
+        running.set(self)
         return self.handler.function(self.job)
 
     @property
     def mine(self) -> Mine:
         """What names it in the database."""
         return self.job.id, self.job.attempt, self.worker_id
+
+    def logged(self) -> str | None:
+        """What it has logged, as text that Postgres takes; None: nothing."""
+        if self.journal is None:
+            return None
+        text = self.journal.text()
+        return clean(text, len(text))
 
     def cancel(self, told: Outcome) -> None:
         """Soon, not now: a task that is cancelled before its first step never says that it ended."""
@@ -77,7 +88,11 @@ class Executor:
     """The attempts of one process."""
 
     def __init__(
-        self, settings: Settings, registry: Registry, section: Section, on_end: Callable[[Ended], None]
+        self,
+        settings: Settings,
+        registry: Registry,
+        section: Section,
+        on_end: Callable[[Ended], None],
     ) -> None:
         self.settings, self.registry, self.section, self.on_end = settings, registry, section, on_end
         self.concurrency = settings.concurrency
@@ -206,7 +221,8 @@ class Executor:
         if not self.running:
             self.quiet.set()
         seconds = now() - attempt.started_at
-        self.on_end(Ended(lightened(attempt.job), attempt.worker_id, attempt.slot, outcome, seconds))
+        job, log = lightened(attempt.job), attempt.logged()
+        self.on_end(Ended(job, attempt.worker_id, attempt.slot, outcome, seconds, log))
         self.dispatch()
 
     def watch(self) -> None:

@@ -35,7 +35,8 @@ Outcome = Failed | Discard | Snooze | Release | Void
 class Ended(NamedTuple):
     """An attempt that is through, and the word about it that the database has not heard yet.
 
-    `slot` is None where it had not started; `outcome` is None where it succeeded; `seconds` is how long it ran.
+    `slot` is None where it had not started; `outcome` is None where it succeeded; `seconds` is how long it ran; `log`
+    is what it logged, None: nothing.
     """
 
     job: Job
@@ -43,3 +44,4 @@ class Ended(NamedTuple):
     slot: int | None
     outcome: Outcome | None
     seconds: float = 0.0
+    log: str | None = None

@@ -40,6 +40,7 @@ def main(fd: int) -> None:
     notes = NodeMap.inherited(assignment.map_fd)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
     logs.configure(assignment.settings)
+    logs.keep_with_attempts(assignment.settings)
     redirect_prints()
     # Handlers that use the same database find it in the same place, embedded or not.
     os.environ["DATABASE_URL"] = assignment.settings.database_url or ""

@@ -102,18 +102,27 @@ class Recorder:
         self.on_returned(len(batch))
 
     async def complete(self, worker_id: int, succeeded: list[Ended]) -> None:
-        for ended, error in await queue.write_past(lambda part: self.complete_all(worker_id, part), succeeded):
-            # By somebody's trigger or constraint: so it is charged, and ends in the dead letters with that reason.
-            await self.fail(worker_id, [ended._replace(outcome=Failed(describe(error)))])
+        silent = [ended for ended in succeeded if ended.log is None]
+        logged = [ended for ended in succeeded if ended.log is not None]
+        for each in filter(None, (silent, logged)):
+            for ended, error in await queue.write_past(lambda part: self.complete_all(worker_id, part), each):
+                # By somebody's trigger or constraint: so it is charged, and ends in the dead letters with that reason.
+                await self.fail(worker_id, [ended._replace(outcome=Failed(describe(error)))])
 
     async def complete_all(self, worker_id: int, succeeded: Sequence[Ended]) -> None:
-        held = held_of(succeeded)
-        kept = self.settings.retention_days > 0
         generation = self.session.generation
-        written = await self.session.attempt(lambda: queue.complete(self.session.records, worker_id, held, kept=kept))
+        written = await self.session.attempt(lambda: self.move(worker_id, succeeded))
         self.missing(len(succeeded) - written, generation)
         telemetry.publish("job.completed", count=written)
         tell_ended("succeeded", succeeded)
+
+    def move(self, worker_id: int, succeeded: Sequence[Ended]) -> Awaitable[int]:
+        """Into the history. Either all of them logged something, or none did."""
+        held, kept = held_of(succeeded), self.settings.retention_days > 0
+        logs = [ended.log for ended in succeeded if ended.log is not None]
+        if kept and logs:
+            return queue.complete_logged(self.session.records, worker_id, held, logs)
+        return queue.complete(self.session.records, worker_id, held, kept=kept)
 
     async def write_others(self, worker_id: int, rest: list[Ended]) -> None:
         failures = [ended for ended in rest if isinstance(ended.outcome, Failed | Discard)]
@@ -131,8 +140,8 @@ class Recorder:
 
     async def snooze(self, worker_id: int, snoozed: list[Ended]) -> None:
         async def write(part: Sequence[Ended]) -> None:
-            put_off = [put_off_by(ended) for ended in part]
-            count = await self.session.attempt(lambda: queue.snooze(self.session.records, worker_id, put_off))
+            put_off, logs = [put_off_by(ended) for ended in part], [ended.log for ended in part]
+            count = await self.session.attempt(lambda: queue.snooze(self.session.records, worker_id, put_off, logs))
             telemetry.publish("job.snoozed", count=count)
             tell_ended("snoozed", part)
 
@@ -151,7 +160,7 @@ class Recorder:
             # Texts are cleaned, so it should not be for them; if it is, the job must still be charged: it would run
             # for ever.
             log.error("Postgres refuses to record a failure", job_id=ended.job.id, error=str(error).strip())
-            plain = ended._replace(outcome=Failed(Described("Error", "(Postgres refused its text)", "")))
+            plain = ended._replace(outcome=Failed(Described("Error", "(Postgres refused its text)", "")), log=None)
             refused = await queue.write_past(lambda part: self.fail_all(worker_id, part), [plain])
             queue.left_running([((each.job.id, each.job.attempt), why) for each, why in refused])
 
@@ -174,10 +183,11 @@ class Recorder:
         job, outcome = ended.job, ended.outcome
         if isinstance(outcome, Discard):
             reason = clean(str(outcome.reason), 1000)
-            return Failure(job.id, job.attempt, 0, "Discard", reason, dead_reason=f"discarded: {reason}")
+            dead = f"discarded: {reason}"
+            return Failure(job.id, job.attempt, 0, "Discard", reason, dead_reason=dead, log=ended.log)
         assert isinstance(outcome, Failed)
         delay = retry_delay_seconds(job.retry_count + 1, self.settings.retry_seconds)
-        return Failure(job.id, job.attempt, delay, *outcome.error)
+        return Failure(job.id, job.attempt, delay, *outcome.error, log=ended.log)
 
     def missing(self, count: int, generation: int) -> None:
         """Words that found no row: void, and never repeated. After a break the first try may have landed."""

@@ -92,14 +92,19 @@ def test_a_list_shows_the_beginning_of_each_event(api: ApiProcess, database_url:
     assert answer(api.client.get(f"{JOBS}/{job['id']}"))["event_data"] == 5000 * "x"
 
 
-def test_one_job_with_its_whole_history(populated: ApiProcess) -> None:
+def test_one_job_with_its_whole_history(populated: ApiProcess, database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute("update v7.failures set log = 'of the ' || message where job_id = 42")
+        connection.execute("update v7.finished_jobs set log = 'said' where id = 20")
     found = answer(populated.client.get(f"{JOBS}/42"))
     assert [(each["attempt"], each["message"]) for each in found["failures"]] == [(1, "first"), (2, "second")]
     assert found["failures"][1]["traceback"] == "Traceback:\n  two"
-    assert found["event_data"] == {"amount": -1}
+    assert [each["log"] for each in found["failures"]] == ["of the first", "of the second"]
+    assert (found["event_data"], found["log"]) == ({"amount": -1}, None)
     assert answer(populated.client.get(f"{JOBS}/41"))["failures"][0]["message"] == HOSTILE
     sent = populated.client.get(f"{JOBS}/20").text
     assert f'"event_data":{NUL_EVENT}' in sent, "to the letter"
+    assert '"log":"said"' in sent
 
 
 @pytest.mark.parametrize("path", ["999", "x", "9" * 30, "-1", "٣"])

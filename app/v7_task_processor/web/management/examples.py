@@ -26,6 +26,7 @@ JOB: dict[str, Any] = {
     "dead_at": "2030-01-31T12:00:02Z",
     "finished_at": None,
     "redriven_from": None,
+    "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 }
 FAILURE = {
     "attempt": 1,
@@ -35,8 +36,9 @@ FAILURE = {
     "worker": "alpha:101",
     "claimed_at": "2030-01-31T12:00:01Z",
     "failed_at": "2030-01-31T12:00:02Z",
+    "log": "2030-01-31T12:00:01.500000Z [warning] the amount is negative amount=-1",
 }
-JOB_DETAIL = {**JOB, "event_data": {"amount": -1}, "failures": [FAILURE]}
+JOB_DETAIL = {**JOB, "event_data": {"amount": -1}, "failures": [FAILURE], "log": None}
 DEPTH = {"scheduled": 0, "queued": 10000, "running": 1, "dead": 2, "capped": ["queued"]}
 OLDEST = {"queued_at": "2030-01-31T12:00:00Z", "age_seconds": 7200.0, "at_least": False}
 TYPE = {

@@ -58,6 +58,9 @@ class JobDetail(JobRow, frozen=True, kw_only=True):
 
     event_data: Event
     failures: list[FailureRow]
+    log: Annotated[
+        str | None, Meta(description="What its last attempt logged, where that succeeded or put the job off.")
+    ]
 
 
 class Acted(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,7 +113,7 @@ def whole(found: Detail) -> JobDetail:
     event = msgspec.Raw(msgspec.json.encode(found.job.event_json))
     with contextlib.suppress(msgspec.DecodeError, RecursionError):
         event = msgspec.json.decode(found.job.event_json, type=msgspec.Raw)
-    return JobDetail(**msgspec.structs.asdict(found.job), event_data=event, failures=found.failures)
+    return JobDetail(**msgspec.structs.asdict(found.job), event_data=event, failures=found.failures, log=found.log)
 
 
 async def cancel(call: Call) -> Acted:
