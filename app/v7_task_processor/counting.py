@@ -47,7 +47,7 @@ class Account:
             if connection.closed:
                 raise
             if self.seldom.allows(error):
-                log.warning("metrics could not be written; it will be tried again", error=str(error).strip())
+                log.warning("metrics could not be written; it will be tried again", error=logs.said(error))
 
     async def write(self, connection: Connection) -> None:
         """Write what changed, if anything did. Raises psycopg.Error; then it is not known, and may be repeated."""

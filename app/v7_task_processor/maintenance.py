@@ -40,9 +40,9 @@ async def run_every(seconds: float, what: str, step: Callable[[], Awaitable[floa
             pause = seconds if answer is None else answer
             said = ""
         except Exception as error:  # nothing that one step meets may end the node
-            if str(error) != said:  # once for each cause, not once for each try
-                said = str(error)
-                log.warning(f"cannot {what} now; will go on trying", error=said.strip())
+            if logs.said(error) != said:  # once for each cause, not once for each try
+                said = logs.said(error)
+                log.warning(f"cannot {what} now; will go on trying", error=said)
         await asyncio.sleep(pause)
 
 
@@ -69,7 +69,7 @@ async def recognise(connection: Connection) -> None:
             unrecognised.add(why)
             log.warning(
                 "it cannot be seen whether the database was moved to another server; after that ids may repeat",
-                error=str(error).strip(),
+                error=logs.said(error),
             )
         return
     if change is not None:
@@ -123,7 +123,7 @@ async def promote_past(connection: Connection, refused: set[int]) -> tuple[int, 
                 raise
             if batch == 1 and (job_id := await queue.first_due(connection, refused)) is not None:
                 refused.add(job_id)
-                log.error("Postgres refuses to queue a job that is due", job_id=job_id, error=str(error).strip())
+                log.error("Postgres refuses to queue a job that is due", job_id=job_id, error=logs.said(error))
         batch = max(1, batch // 2)
 
 
@@ -176,7 +176,7 @@ async def all_of(connection: Connection, *steps: Callable[[], Awaitable[Any]]) -
                 raise
             errors.append(error)
     for further in errors[1:]:
-        log.warning("a chore failed; it will be tried again", error=str(further).strip())
+        log.warning("a chore failed; it will be tried again", error=logs.said(further))
     if errors:
         raise errors[0]
     return answers

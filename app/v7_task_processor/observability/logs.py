@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
 import structlog
@@ -13,9 +13,12 @@ from ..settings import Settings
 from . import telemetry
 from .journal import Journals, running
 from .lines import Lines
+from .seldom import Flood
 
 LEVELS = {
+    "job.claimed": "debug",
     "job.completed": "debug",
+    "job.enqueued": "debug",
     "job.released": "debug",
     "job.snoozed": "debug",
     "job.failed": "warning",
@@ -99,6 +102,13 @@ def formatter(foreign: list[Any], renderers: list[Any]) -> logging.Formatter:
     )
 
 
+def said(error: BaseException) -> str:
+    """What an error says, for a line. Of an error of Postgres' its message alone: the details that follow it hold
+    whole rows, and with them events."""
+    primary = getattr(getattr(error, "diag", None), "message_primary", None)
+    return primary or str(error).strip() or type(error).__name__
+
+
 def say(text: str) -> None:
     """Have a text for people written as it is, among the lines; like them it holds up nobody."""
     for handler in logging.getLogger().handlers:
@@ -151,11 +161,30 @@ def named(job: Job) -> dict[str, object]:
     return {"job_id": job.id, "attempt": job.attempt, "correlation_id": job.correlation_id}
 
 
-_transitions = get("v7")
+TRANSITIONS = "v7"
+"""The logger's name."""
+_transitions = get(TRANSITIONS)
+flood = Flood()
+FLOODS = ("job.failed", "job.dead")
+"""Where a service is down, thousands of jobs fail for it in a second; all of them stand in v7.failures."""
+Each = Callable[[], Iterable[Mapping[str, object]]]
+"""What names each job of a batch in its line."""
 
 
 def log_transition(event: str, fields: Mapping[str, object]) -> None:
-    """The telemetry subscriber."""
+    """The telemetry subscriber. A line for each job of a batch, where such lines are wanted at all."""
     if event in MEASURED:
         return
-    getattr(_transitions, LEVELS.get(event, "info"))(event, **fields)
+    level = LEVELS.get(event, "info")
+    if not logging.getLogger(TRANSITIONS).isEnabledFor(logging.getLevelNamesMapping()[level.upper()]):
+        return
+    told = dict(fields)
+    each: Each | None = told.pop("each", None)  # type: ignore[assignment]
+    lines: Iterable[dict[str, object]] = [told]
+    if each is not None:
+        told.pop("count", None)
+        lines = ({**named, **told} for named in each())
+    for line in lines:
+        if event in FLOODS and not flood.lets(line, event, line["event_type_id"], str(line["error"]).partition(":")[0]):
+            continue
+        getattr(_transitions, level)(event, **line)

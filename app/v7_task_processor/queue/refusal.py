@@ -50,4 +50,4 @@ async def write_past(
 def left_running(refused: list[tuple[Any, Exception]]) -> None:
     """Say of each (job id, ...) that its row cannot be changed, by somebody's trigger or constraint."""
     for (job_id, *_), error in refused:
-        log.error("Postgres refuses to change a job, which is left running", job_id=job_id, error=str(error).strip())
+        log.error("Postgres refuses to change a job, which is left running", job_id=job_id, error=logs.said(error))

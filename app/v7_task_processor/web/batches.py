@@ -20,6 +20,7 @@ from .outcome import (
     Stopped,
     Written,
     conflict_of_batch,
+    named,
     of_batch,
     refused,
     statuses,
@@ -79,6 +80,7 @@ class Batches(Lane[Waiting[Batch, Told]]):
         outcomes = [] if waiting.outcome.cancelled() else each_of(waiting.outcome.result(), waiting.event)
         answered = statuses(outcomes)
         telemetry.publish("events.committed", seconds=time.monotonic() - began, statuses=answered)
+        telemetry.publish("job.enqueued", each=lambda: named(waiting.event.events, outcomes))
         return answered[200]
 
     def fail_waiting(self) -> None:

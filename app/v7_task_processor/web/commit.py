@@ -128,7 +128,7 @@ class Committer:
             if is_taken_back(error, connection) and not self.stuck:
                 raise
             say_not_known(group)
-            raise Broken(str(error)) from error
+            raise Broken(logs.said(error)) from error
         finally:
             deadline.cancel()
             self.in_flight = None
@@ -182,7 +182,7 @@ class Committer:
             known = isinstance(error, psycopg.Error | Broken | TimeoutError | OSError)
             log.warning(
                 "events could not be committed",
-                error=str(error).strip() or type(error).__name__,
+                error=logs.said(error),
                 exc_info=not known,
             )
 

@@ -80,7 +80,7 @@ class Hints:
 
     async def failed(self, error: Exception, new: dict[int, asyncio.Future[None]]) -> None:
         """Try these types again later, with nobody waiting for it."""
-        log.warning("workers and listings get no hints", error=str(error).strip() or type(error).__name__)
+        log.warning("workers and listings get no hints", error=logs.said(error))
         self.works = False
         self.new = new | self.new if len(new) < TYPES_MAX else {}  # workers find types, too
         self.due.set()

@@ -12,7 +12,7 @@ from .batches import Batches
 from .commit import COMMIT_SECONDS_MAX, Committer, Waiting
 from .hints import Hints
 from .lane import LEAVE_SECONDS_MAX, Lane
-from .outcome import BUSY, SHUTTING_DOWN, Added, Failed, Outcome, statuses
+from .outcome import BUSY, SHUTTING_DOWN, Added, Failed, Outcome, named, statuses
 
 BATCH_EVENTS_MAX = 500
 BATCH_CHARS_MAX = 8 * 2**20
@@ -67,6 +67,7 @@ class Ingest(Lane[Waiting[Enqueued, Added]]):
         began, batch = time.monotonic(), self.take()
         added = await self.committer.commit(batch)
         telemetry.publish("events.committed", seconds=time.monotonic() - began, statuses=statuses(told(batch)))
+        telemetry.publish("job.enqueued", each=lambda: named([each.event for each in batch], outcomes_of(batch)))
         return added
 
     def fail_waiting(self) -> None:
@@ -117,7 +118,12 @@ def turned_away(answer: Failed) -> Failed:
 
 def told(waiting: Iterable[Waiting[Enqueued, Added]]) -> Iterator[Outcome]:
     """What senders were told; those that left were told nothing."""
-    return (each.outcome.result() for each in waiting if not each.outcome.cancelled())
+    return filter(None, outcomes_of(waiting))
+
+
+def outcomes_of(waiting: Iterable[Waiting[Enqueued, Added]]) -> Iterator[Outcome | None]:
+    """What became of each. None: its sender left, and it is not known here."""
+    return (None if each.outcome.cancelled() else each.outcome.result() for each in waiting)
 
 
 def digest(event: Enqueued) -> bytes:

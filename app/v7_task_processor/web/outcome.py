@@ -1,7 +1,7 @@
 """What becomes of an event that was given to the ingest, as its sender is told."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol
 
 import psycopg
@@ -39,6 +39,17 @@ Outcome = Added | Failed
 def statuses(outcomes: Iterable[Outcome]) -> Counter[int]:
     """How many events were answered with which HTTP status, as metrics count them."""
     return Counter(200 if isinstance(outcome, Added) else outcome.status for outcome in outcomes)
+
+
+def named(events: Iterable[Enqueued], outcomes: Iterable[Outcome | None]) -> Iterator[dict[str, object]]:
+    """What names each of those that were added in its line of the log."""
+    for event, outcome in zip(events, outcomes, strict=False):
+        if isinstance(outcome, Added):
+            yield {
+                "job_id": outcome.id,
+                "event_type_id": event.event_type_id,
+                "correlation_id": event.correlation_id,
+            }
 
 
 NOT_ADDED = Failed(500, "The event could not be added, because the database is not available; send it again.")

@@ -52,7 +52,7 @@ def attempted(part: Part, connection: sa.Connection, types: Types) -> list[Sampl
 def warn(error: Exception) -> None:
     cause = getattr(error, "orig", None) or error
     if seldom.allows(cause):
-        log.warning("a part of the metrics cannot be had", error=str(cause).strip() or type(cause).__name__)
+        log.warning("a part of the metrics cannot be had", error=logs.said(cause))
 
 
 def errors(failed: set[str]) -> Iterator[Sample]:

@@ -42,7 +42,7 @@ class Listener:
                         await self.chores(connection)
             except psycopg.Error as error:
                 if self.session.seldom.allows(error):
-                    log.warning("not listening", error=str(error).strip(), again_in=pause)
+                    log.warning("not listening", error=logs.said(error), again_in=pause)
             await asyncio.sleep(pause)
             pause = min(2 * pause, RECONNECT_SECONDS_MAX)
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 
 from .. import queue
 from ..handlers import Described, clean, describe
@@ -97,7 +98,7 @@ class Recorder:
 
     async def give_back(self, batch: list[Ended]) -> None:
         for worker_id, own in by_worker(batch).items():
-            await self.release(worker_id, held_of(own), lambda: self.session.claims)
+            await self.release(worker_id, own, lambda: self.session.claims)
         self.on_requeued(each.job for each in batch)
         self.on_returned(len(batch))
 
@@ -113,7 +114,10 @@ class Recorder:
         generation = self.session.generation
         written = await self.session.attempt(lambda: self.move(worker_id, succeeded))
         self.missing(len(succeeded) - written, generation)
-        telemetry.publish("job.completed", count=written)
+        if written == len(succeeded):
+            telemetry.publish("job.completed", count=written, each=partial(named, succeeded))
+        else:  # whose rows were gone is not known
+            telemetry.publish("job.completed", count=written)
         tell_ended("succeeded", succeeded)
 
     def move(self, worker_id: int, succeeded: Sequence[Ended]) -> Awaitable[int]:
@@ -135,25 +139,26 @@ class Recorder:
         if snoozed:
             await self.snooze(worker_id, snoozed)
         if released:
-            await self.release(worker_id, held_of(released), lambda: self.session.records)
+            await self.release(worker_id, released, lambda: self.session.records)
             self.on_requeued(each.job for each in released)
 
     async def snooze(self, worker_id: int, snoozed: list[Ended]) -> None:
         async def write(part: Sequence[Ended]) -> None:
             put_off, logs = [put_off_by(ended) for ended in part], [ended.log for ended in part]
             count = await self.session.attempt(lambda: queue.snooze(self.session.records, worker_id, put_off, logs))
-            telemetry.publish("job.snoozed", count=count)
+            telemetry.publish("job.snoozed", count=count, each=partial(named, part))
             tell_ended("snoozed", part)
 
         refused = await queue.write_past(write, snoozed)
         queue.left_running([((each.job.id, each.job.attempt), why) for each, why in refused])
 
-    async def release(self, worker_id: int, held: list[Held], connection: Callable[[], Connection]) -> None:
-        async def write(part: Sequence[Held]) -> None:
-            count = await self.session.attempt(lambda: queue.release(connection(), worker_id, part))
-            telemetry.publish("job.released", count=count)
+    async def release(self, worker_id: int, released: list[Ended], connection: Callable[[], Connection]) -> None:
+        async def write(part: Sequence[Ended]) -> None:
+            count = await self.session.attempt(lambda: queue.release(connection(), worker_id, held_of(part)))
+            telemetry.publish("job.released", count=count, each=partial(named, part))
 
-        queue.left_running(await queue.write_past(write, held))
+        refused = await queue.write_past(write, released)
+        queue.left_running([((each.job.id, each.job.attempt), why) for each, why in refused])
 
     async def fail(self, worker_id: int, failed: list[Ended]) -> None:
         for ended, error in await queue.write_past(lambda part: self.fail_all(worker_id, part), failed):
@@ -213,6 +218,15 @@ def held_of(ended: Sequence[Ended]) -> list[Held]:
     return [(each.job.id, each.job.attempt) for each in ended]
 
 
+def named(ended: Sequence[Ended]) -> list[dict[str, object]]:
+    """What names each in its line of the log."""
+    return [{**logs.named(each.job), "event_type_id": each.job.event_type_id} for each in ended]
+
+
+def first_line(text: str) -> str:
+    return text.partition("\n")[0]
+
+
 def tell_ended(outcome: str, ended: Sequence[Ended]) -> None:
     """What handlers did, for metrics; also where the word of it came too late."""
     if ended:
@@ -231,6 +245,7 @@ def tell(ended: Ended, failure: Failure, status: str, retry_count: int) -> None:
         attempt=job.attempt,
         retry_count=retry_count,
         max_retries=job.max_retries,
-        error=f"{failure.error_type}: {failure.message[:200]}",
+        # One line: what follows the first is, of an error of Postgres', the row that it was about.
+        error=f"{failure.error_type}: {first_line(failure.message)[:200]}",
         **({} if status == "dead" else {"again_in": round(failure.delay_seconds, 2)}),
     )

@@ -67,7 +67,7 @@ class Scheduler:
         began = now()
         if self.lone:
             claim = await queue.claim_suspect(self.session.claims, worker_id, self.served)
-            telemetry.publish("jobs.claimed", count=len(claim.jobs), seconds=now() - began)
+            tell_claimed(claim.jobs, now() - began)
             return claim, worker_id
         if self.generation != self.session.generation:
             self.generation, self.cursor = self.session.generation, Cursor()
@@ -82,7 +82,7 @@ class Scheduler:
         claim = await queue.claim(self.session.claims, worker_id, batch, looked, self.served, bytes_max)
         ended = now()
         self.cursor.took(looked, claim, began, ended)
-        telemetry.publish("jobs.claimed", count=len(claim.jobs), seconds=ended - began)
+        tell_claimed(claim.jobs, ended - began)
         self.batch_max = min(BATCH, limit + max(1, limit // 4))
         return claim, worker_id
 
@@ -106,3 +106,9 @@ class Scheduler:
         """These are there for the taking again, where earlier claims have passed."""
         self.cursor.look_back(jobs)
         self.wake.set()
+
+
+def tell_claimed(jobs: list[Job], seconds: float) -> None:
+    telemetry.publish("jobs.claimed", count=len(jobs), seconds=seconds)
+    if jobs:
+        telemetry.publish("job.claimed", each=lambda: map(logs.named, jobs))

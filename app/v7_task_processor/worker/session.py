@@ -114,7 +114,7 @@ class Session:
                 if queue.is_refusal(error):
                     raise  # what was sent is at fault, and will be the next time too
                 if self.seldom.allows(error):
-                    log.warning("the database did not do it; trying again", error=str(error).strip())
+                    log.warning("the database did not do it; trying again", error=logs.said(error))
                 if queue.lacks_partition(error):
                     with contextlib.suppress(psycopg.Error):
                         await queue.add_days(self.records, DAYS_AHEAD)
@@ -141,7 +141,7 @@ class Session:
                     break
                 except psycopg.Error as error:
                     if self.seldom.allows(error):
-                        log.warning("no connection to the database", error=str(error).strip(), again_in=pause)
+                        log.warning("no connection to the database", error=logs.said(error), again_in=pause)
                     await self.close()
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, RECONNECT_SECONDS_MAX)
@@ -166,7 +166,12 @@ class Session:
 
             async def release(part: Sequence[Held], worker_id: int = worker_id) -> None:
                 count = await queue.release(connection, worker_id, part)
-                telemetry.publish("job.released", count=count, why="the claim's answer was lost")
+                telemetry.publish(
+                    "job.released",
+                    count=count,
+                    each=lambda: [{"job_id": job_id, "attempt": attempt} for job_id, attempt in part],
+                    why="the claim's answer was lost",
+                )
 
             queue.left_running(await queue.write_past(release, held_jobs))
 

@@ -265,7 +265,7 @@ class Supervisor:
                     if self.left:
                         raise
                     if self.seldom.allows(error):
-                        log.warning("the database did not do it; trying again", error=str(error).strip())
+                        log.warning("the database did not do it; trying again", error=logs.said(error))
                     if queue.lacks_partition(error):
                         with contextlib.suppress(psycopg.Error):
                             await queue.add_days(await self.link.get(), maintenance.DAYS_AHEAD)

@@ -107,5 +107,5 @@ def explained(error: BaseException) -> Problem:
         return unavailable("The database has no schema that fits this release. Bring it up to date with: v7 migrate")
     if isinstance(error, psycopg.OperationalError):
         return unavailable(UNREACHABLE)
-    log.error("the database refused what the management asked", error=str(error).strip())
+    log.error("the database refused what the management asked", error=logs.said(error))
     return Problem("internal", "The database refused this, for a reason that is logged.")
