@@ -37,12 +37,22 @@ class Journal:
         return "\n".join(head + list(self.lines))
 
 
+class Traced(Protocol):
+    """What makes an attempt part of a trace."""
+
+    @property
+    def trace_id(self) -> str: ...
+
+
 class Running(Protocol):
     """An attempt, as what is logged during it sees it."""
 
     job: Job
     journal: Journal | None
     ended: bool
+
+    @property
+    def span(self) -> Traced | None: ...
 
 
 running: ContextVar[Running | None] = ContextVar("running", default=None)

@@ -127,6 +127,8 @@ def add_job(_logger: object, _method: str, event: MutableMapping[str, Any]) -> M
     if attempt is not None:
         for name, value in named(attempt.job).items():
             event.setdefault(name, value)
+        if attempt.span is not None:
+            event.setdefault("trace_id", attempt.span.trace_id)
     return event
 
 

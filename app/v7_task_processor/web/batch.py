@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from ..queue import Enqueued
 from .event import Refused, parse
+from .trace import NONE, Trace
 
 EVENTS_MAX = 10_000
 BODIES = 16
@@ -62,7 +63,14 @@ class Format(NamedTuple):
 
 
 async def read(
-    body: bytes, form: Format, bytes_max: int, correlation_id: str, *, partial: bool, key: str | None
+    body: bytes,
+    form: Format,
+    bytes_max: int,
+    correlation_id: str,
+    *,
+    partial: bool,
+    key: str | None,
+    trace: Trace = NONE,
 ) -> Batch:
     """The batch in a request's body. Raises Refused, of the first event that is none if not `partial`, and TooLarge."""
     batch = Batch(form.noun, [], [], {}, partial, key)
@@ -93,7 +101,15 @@ async def read(
             digest.update(text.encode())
         batch.places.append(number)
         batch.events.append(
-            Enqueued(event.event_type_id, event.user_id, event.priority, event.event_data, correlation_id)
+            Enqueued(
+                event.event_type_id,
+                event.user_id,
+                event.priority,
+                event.event_data,
+                correlation_id,
+                traceparent=trace.traceparent,
+                tracestate=trace.tracestate,
+            )
         )
     if number == 0:
         raise Refused(f"the body holds no event; send at least one {form.noun}")

@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 from ..observability import logs
 from ..queue import Enqueued
 from ..settings import Settings
+from . import trace
 from .callers import Refusal, let_in
 from .event import Refused, parse, shown
 from .ingest import Ingest
@@ -111,6 +112,7 @@ class Receiver:
         except Refused as refused:
             return Answer(400, str(refused).encode())
         key = headers.get(b"idempotency-key")
+        traceparent, tracestate = trace.given(headers)
         return await self.add(
             Enqueued(
                 event.event_type_id,
@@ -119,6 +121,8 @@ class Receiver:
                 event.event_data,
                 request_id,
                 None if key is None else key.decode("ascii"),
+                traceparent=traceparent,
+                tracestate=tracestate,
             )
         )
 

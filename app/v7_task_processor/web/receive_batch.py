@@ -6,6 +6,7 @@ import msgspec
 from starlette.types import Receive, Scope
 
 from ..settings import Settings
+from . import trace
 from .batch import ARRAY, BODIES, NDJSON, Batch, TooLarge, read
 from .event import Refused, shown
 from .ingest import Ingest
@@ -73,6 +74,7 @@ class BatchReceiver(Receiver):
                 request_id,
                 partial=is_partial(scope),
                 key=None if key is None else key.decode("ascii"),
+                trace=trace.given(headers),
             )
         except Refused as refused:
             return Answer(400, str(refused).encode())

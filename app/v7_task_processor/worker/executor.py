@@ -18,6 +18,7 @@ from .forked import leave_if_copy
 from .outcome import Ended, Failed, Outcome, Release, Void
 from .pace import Pace
 from .slots import Section, now
+from .spans import AttemptSpan, Spans
 from .threads import Threads
 
 STALE_SECONDS = 0.1
@@ -48,7 +49,7 @@ class Attempt:
     """One execution, from its start to the word about it."""
 
     __slots__ = (
-        "deadline", "ended", "handler", "job", "journal", "slot", "started_at", "task", "told",
+        "deadline", "ended", "handler", "job", "journal", "slot", "span", "started_at", "task", "told",
         "worker_id",
     )  # fmt: skip
 
@@ -60,9 +61,12 @@ class Attempt:
         """What it will count as, since we cancelled it."""
         self.ended = False
         self.journal: Journal | None = None
+        self.span: AttemptSpan | None = None
 
     def call(self) -> object:
         running.set(self)
+        if self.span is not None:
+            self.span.enter()
         return self.handler.function(self.job)
 
     @property
@@ -93,8 +97,10 @@ class Executor:
         registry: Registry,
         section: Section,
         on_end: Callable[[Ended], None],
+        spans: Spans | None = None,
     ) -> None:
         self.settings, self.registry, self.section, self.on_end = settings, registry, section, on_end
+        self.spans = spans
         self.concurrency = settings.concurrency
         self.buffer: deque[Buffered] = deque()
         self.buffered_bytes = 0
@@ -172,6 +178,8 @@ class Executor:
         deadline = awake + (handler.timeout_seconds or self.settings.timeout_seconds)
         slot = self.section.start(item.job.id, item.job.attempt, deadline)
         attempt = Attempt(item, handler, time, deadline, slot)
+        if self.spans is not None:
+            attempt.span = self.spans.begin(item.job)
         self.waits.append(item.job._waited_seconds + time - item.claimed_at)
         self.running.add(attempt)
         self.quiet.clear()
@@ -216,6 +224,8 @@ class Executor:
         attempt.ended = True
         if attempt.told is not None:
             outcome = attempt.told
+        if attempt.span is not None:
+            attempt.span.end(outcome)
         self.section.end(attempt.slot, succeeded=outcome is None)
         self.running.discard(attempt)
         if not self.running:

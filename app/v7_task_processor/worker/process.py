@@ -11,7 +11,7 @@ from ..child import EXIT_TERMINATED, Assignment, Parent, Report
 from ..counting import Account
 from ..errors import ConfigurationError
 from ..handlers import Registry
-from ..observability import counts, logs
+from ..observability import counts, logs, tracing
 from ..queue import Held, Served
 from ..settings import Settings
 from . import eager
@@ -22,6 +22,7 @@ from .recorder import Recorder
 from .scheduler import Scheduler
 from .session import Rescued, Session
 from .slots import NodeMap
+from .spans import Spans
 
 log = logs.get(__name__)
 WATCH_SECONDS = 0.25
@@ -49,9 +50,11 @@ def main(fd: int) -> None:
     except ConfigurationError as error:
         parent.report(Report(ready=False, error=str(error)))
         leave(error.exit_code)
+    tracer = tracing.tracer()
+    spans = None if tracer is None else Spans(tracer)
     try:
         # Not asyncio.run: it cancels the tasks of a loop that a handler stopped, and they would seem to have ended.
-        leave(eager.Loop().run_until_complete(Worker(parent, registry, notes).run()))
+        leave(eager.Loop().run_until_complete(Worker(parent, registry, notes, spans).run()))
     except BaseException as error:
         log.exception("the worker failed")
         parent.report(Report(ready=False, error=f"{type(error).__name__}: {error}"))
@@ -60,6 +63,7 @@ def main(fd: int) -> None:
 
 def leave(code: int) -> None:
     """End without waiting for threads, which may hang in a handler."""
+    tracing.shut_down()
     logs.flush()
     os._exit(code)
 
@@ -67,8 +71,8 @@ def leave(code: int) -> None:
 class Worker:
     """The parts of a worker, and its life from start to drain."""
 
-    def __init__(self, parent: Parent, registry: Registry, notes: NodeMap) -> None:
-        self.parent, self.assignment = parent, parent.assignment
+    def __init__(self, parent: Parent, registry: Registry, notes: NodeMap, spans: Spans | None) -> None:
+        self.parent, self.assignment, self.spans = parent, parent.assignment, spans
         lone = self.assignment.role == "lone worker"
         self.settings = alone(self.assignment) if lone else self.assignment.settings
         assert self.settings.database_url is not None
@@ -85,7 +89,7 @@ class Worker:
         """Work until told to stop; the exit code."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.stop.set)
         self.section.tick()
-        self.executor = Executor(self.settings, self.registry, self.section, self.recorder.add)
+        self.executor = Executor(self.settings, self.registry, self.section, self.recorder.add, self.spans)
         self.recorder.on_written = self.executor.dispatch
         self.recorder.on_returned = self.executor.returned
         try:
