@@ -70,6 +70,20 @@ def contests(sizes: Sizes) -> dict[str, Contest]:
             Filled(partial(fill, jobs=drained_jobs, types=TYPES), drain),
             f"event types: {TYPES:,}",
         ),
+        "burdens.limits": Contest(
+            "jobs/s",
+            "more",
+            {
+                f"event types: {TYPES:,}": Filled(partial(fill, jobs=drained_jobs, types=TYPES), drain),
+                "each with a limit of 1,000": Filled(partial(fill_limited, jobs=drained_jobs, limit=1_000), drain),
+                "each with a limit of 10": Filled(partial(fill_limited, jobs=drained_jobs, limit=10), drain),
+            },
+        ),
+        "burdens.beside_limits": contest(
+            Filled(plain, drain),
+            Filled(partial(fill_beside_limits, jobs=drained_jobs), drain),
+            f"beside {TYPES:,} types with a limit, of which nothing is queued",
+        ),
         "burdens.priorities": contest(
             Filled(plain, in_order),
             Filled(
@@ -127,6 +141,24 @@ def fill_paused(database: Database, sizes: Sizes) -> None:
     )
     tell(database, "types", "pause", str(PAUSED_TYPE))
     queue(database, sizes.scaled(DRAINED))
+
+
+def fill_limited(database: Database, jobs: int, limit: int) -> None:
+    """Jobs of many types, each with a limit."""
+    fill(database, jobs, types=TYPES)
+    database.connection.execute(
+        "insert into v7.event_types (event_type_id, concurrency_limit) select 1 + i, %s from generate_series(1, %s) i",
+        [limit, TYPES],
+    )
+
+
+def fill_beside_limits(database: Database, jobs: int) -> None:
+    """Jobs of a type without a limit, where others have one."""
+    fill(database, jobs)
+    database.connection.execute(
+        "insert into v7.event_types (event_type_id, concurrency_limit) select 1 + i, 10 from generate_series(1, %s) i",
+        [TYPES],
+    )
 
 
 def deep(database: Database, sizes: Sizes) -> dict[str, float]:

@@ -41,6 +41,7 @@ COMMANDS = (
     ["types", "list"],
     ["types", "pause"],
     ["types", "resume"],
+    ["types", "limit"],
     ["workers"],
     ["operations"],
     ["operations", "list"],

@@ -100,6 +100,16 @@ def test_redrive_asks_where_somebody_is_there(
     assert dead(database_url) == []
 
 
+def test_limit(database_url: str) -> None:
+    assert answer("types", "limit", "-5", "3", url=database_url) == {"event_type_id": -5, "concurrency_limit": 3}
+    (row,) = answer("types", "list", url=database_url)["event_types"]
+    assert (row["event_type_id"], row["concurrency_limit"]) == (-5, 3)
+    assert answer("types", "limit", "-5", "--none", url=database_url) == {
+        "event_type_id": -5,
+        "concurrency_limit": None,
+    }
+
+
 def test_pause_and_resume(database_url: str) -> None:
     with psycopg.connect(database_url, autocommit=True) as listening:
         listening.execute("listen v7")

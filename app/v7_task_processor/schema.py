@@ -179,8 +179,13 @@ event_types = Table(
     Column("created_at", Time, nullable=False, server_default=sa.func.now(), comment="Its first event."),
     Column("paused_at", Time, comment="Since when its jobs wait; null: they run."),
     Column("paused_by", Text, comment="Who paused it, and by what."),
+    Column(
+        "concurrency_limit", Integer, comment="So many of its jobs run at once, on all nodes together; null: no limit."
+    ),
     CheckConstraint("(paused_at is null) = (paused_by is null)", "paused"),
+    CheckConstraint("concurrency_limit >= 1", "concurrency_limit"),
     Index("event_types_created_at", "created_at", "event_type_id"),
+    Index("event_types_limited", "event_type_id", postgresql_where=sa.text("concurrency_limit is not null")),
     comment="One row for each type of event, made by its first event.",
 )
 

@@ -56,6 +56,7 @@ VALUES: dict[str, Any] = {
     "alone": True,
     "serves_all": True,
     **{name: [] for name in ("open_types", "closed_types", "limited_types", "type_limits", "passed_over")},
+    "probed_types": [1, 2, 3],
     "max_retries": 5,
     "frontier_priority": 3,
     "frontier_position": 1000,
@@ -72,10 +73,20 @@ VALUES: dict[str, Any] = {
 }
 LOOKED_UP = r"Index Scan using jobs_pkey on jobs\n\s+Index Cond: \(id = (given\.id|ANY \([^)]*\))\)"
 ORDERED = r"Limit\n\s+->  LockRows\n\s+->  Index Scan using {} on jobs"
+BY_TYPE = r"{}\n\s+->  Index (?:Only )?Scan using jobs_queue_by_type on jobs jobs_\d\n\s+Index Cond: {}"
 BY_CTID = r"TID Cond: \((?:{0}\.ctid = ctid|ctid = {0}\.ctid)\)"  # as Postgres 16 and 15 write it
 EXPECTED = {
     "claim": [ORDERED.format("jobs_queue"), r"Index Scan using jobs_queue on jobs jobs_1\n\s+Index Cond: \(ROW\("],
-    "claim_suspect": [ORDERED.format("jobs_suspect")],
+    "claim_limited": [
+        ORDERED.format("jobs_queue"),
+        r"Index Scan using jobs_queue on jobs jobs_\d\n\s+Index Cond: \(ROW\(",
+        r"using jobs_running on jobs",
+        BY_TYPE.format("Limit", r"\(event_type_id = "),
+        BY_TYPE.format("LockRows", r"\(\(event_type_id = .* ROW\("),
+        r"using event_types_limited on event_types",
+        r"hashed SubPlan",
+    ],
+    "claim_suspect": [ORDERED.format("jobs_suspect"), r"using jobs_running on jobs"],
     "complete": [LOOKED_UP],
     "complete_unkept": [LOOKED_UP],
     "complete_logged": [LOOKED_UP],

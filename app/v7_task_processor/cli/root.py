@@ -39,7 +39,7 @@ SECTIONS = {
         "status": Entry("status:status", "Everything at a glance."),
         "jobs": Entry("jobs:jobs", "List jobs, show one with its whole history."),
         "dead": Entry("dead:dead", "List dead letters, show one, run them again."),
-        "types": Entry("types:types", "List event types, pause and resume them."),
+        "types": Entry("types:types", "List event types, pause, resume and limit them."),
         "workers": Entry("workers:workers", "Nodes and their workers."),
     },
     "Operate": {

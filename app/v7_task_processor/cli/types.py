@@ -1,4 +1,4 @@
-"""`v7 types`: event types, and whether they may run."""
+"""`v7 types`: event types, whether they may run, and how many at once."""
 
 import asyncio
 
@@ -17,9 +17,9 @@ from .text import clock, number, plain, short_age
 NUMBER = {"ignore_unknown_options": True}  # -5 is a type, not an option
 
 
-@click.group(epilog=examples("v7 types list", "v7 types pause 5", "v7 types resume 5"))
+@click.group(epilog=examples("v7 types list", "v7 types pause 5", "v7 types limit 5 3"))
 def types() -> None:
-    """Event types: who serves them, what waits; pause and resume them."""
+    """Event types: who serves them, what waits; pause, resume and limit them."""
 
 
 @types.command(
@@ -44,7 +44,7 @@ def list_types(settings: Settings, after: int | None, limit: int, as_json: bool)
         return
     columns = [Column("TYPE", right=True), Column("STATE")]
     columns += [Column(name.upper(), right=True) for name in listing.LIVE]
-    columns.append(Column("OLDEST", right=True))
+    columns += [Column("LIMIT", right=True), Column("OLDEST", right=True)]
     table(columns, [cells(row, alive) for row in page.event_types])
     for says in remarks(page.event_types, alive):
         click.echo(says)
@@ -57,7 +57,8 @@ def cells(row: TypeRow, alive: bool) -> list[str]:
     oldest = ""
     if row.oldest is not None:
         oldest = f"{'≥ ' if row.oldest.at_least else ''}{short_age(row.oldest.age_seconds)}"
-    return [str(row.event_type_id), state(row, alive), *counts, oldest]
+    limit = "" if row.concurrency_limit is None else str(row.concurrency_limit)
+    return [str(row.event_type_id), state(row, alive), *counts, limit, oldest]
 
 
 def state(row: TypeRow, alive: bool) -> str:
@@ -125,3 +126,28 @@ def resume(settings: Settings, as_json: bool, event_type_id: int) -> None:
         document({"event_type_id": event_type_id, "paused_at": None})
     else:
         click.echo(f"Type {event_type_id} runs.")
+
+
+@types.command(context_settings=NUMBER, epilog=examples("v7 types limit 5 3", "v7 types limit 5 --none"))
+@json_option
+@click.argument("event_type_id", type=int, metavar="ID")
+@click.argument("at_once", type=click.IntRange(1, 2**31 - 1), metavar="NUMBER", required=False)
+@click.option("--none", "unlimited", is_flag=True, help="Any number, as before.")
+@settings_options(*DATABASE)
+def limit(settings: Settings, as_json: bool, event_type_id: int, at_once: int | None, unlimited: bool) -> None:
+    """Let no more than NUMBER of a type's jobs run at once, on all nodes together. What runs is finished."""
+    if unlimited == (at_once is not None):
+        raise click.UsageError("Say how many, or --none.")
+
+    async def step(url: str) -> None:
+        async with await database.connect(url) as connection:
+            await queue.limit_event_type(connection, event_type_id, at_once)
+
+    with checked(settings) as place:
+        asyncio.run(step(place.url))
+    if as_json:
+        document({"event_type_id": event_type_id, "concurrency_limit": at_once})
+    elif at_once is None:
+        click.echo(f"Type {event_type_id} has no limit.")
+    else:
+        click.echo(f"Of type {event_type_id} no more than {at_once} run at once. --none ends it.")

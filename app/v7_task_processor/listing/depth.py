@@ -52,6 +52,8 @@ class TypeRow(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a node that lives has a handler for it."""
     paused_at: dt.datetime | None
     paused_by: str | None
+    concurrency_limit: int | None
+    """So many of its jobs run at once, on all nodes together."""
     jobs: Depth
     oldest: Oldest | None
 
@@ -128,6 +130,7 @@ def types_page(connection: sa.Connection, *, after: int | None = None, limit: in
             served=serves(listed, number),
             paused_at=rows[number].paused_at if number in rows else None,
             paused_by=rows[number].paused_by if number in rows else None,
+            concurrency_limit=rows[number].concurrency_limit if number in rows else None,
             jobs=depths[number],
             oldest=waiting.get(number),
         )
@@ -137,7 +140,8 @@ def types_page(connection: sa.Connection, *, after: int | None = None, limit: in
 
 
 def known_types(connection: sa.Connection, after: int | None, limit: int) -> dict[int, Any]:
-    statement = sa.select(event_types.c.event_type_id, event_types.c.paused_at, event_types.c.paused_by)
+    shown = (event_types.c.paused_at, event_types.c.paused_by, event_types.c.concurrency_limit)
+    statement = sa.select(event_types.c.event_type_id, *shown)
     if after is not None:
         statement = statement.where(event_types.c.event_type_id > after)
     rows = connection.execute(statement.order_by(event_types.c.event_type_id).limit(limit))

@@ -23,12 +23,25 @@ from .acts import (
     why_not,
 )
 from .audit import Hand, note_act, prune_audit
-from .claiming import BEGINNING, FIRST, LAST, Claim, Frontier, Served, claim, claim_suspect, last_position
+from .claiming import (
+    BEGINNING,
+    FIRST,
+    LAST,
+    Claim,
+    Frontier,
+    Served,
+    claim,
+    claim_limited,
+    claim_suspect,
+    last_position,
+)
 from .counts import fold_counts, write_counts
 from .ending import Failure, Held, Running, complete, complete_logged, fail, held_by, orphans, release, snooze
 from .event_types import (
     discover_event_types,
     ensure_event_types,
+    limit_event_type,
+    limited_event_types,
     pause_event_type,
     paused_event_types,
     resume_event_type,
@@ -85,6 +98,7 @@ __all__ = [
     "beat",
     "cancel",
     "claim",
+    "claim_limited",
     "claim_suspect",
     "complete",
     "complete_logged",
@@ -104,6 +118,8 @@ __all__ = [
     "lacks_partition",
     "last_position",
     "left_running",
+    "limit_event_type",
+    "limited_event_types",
     "literal",
     "next_due_seconds",
     "nodes",

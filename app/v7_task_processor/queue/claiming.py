@@ -34,16 +34,19 @@ class Served(NamedTuple):
 
 class Claim(NamedTuple):
     """What a claim took, in order. `last_position`: where the sequence stands. `more`: it took as much as it might, so
-    there may be more."""
+    there may be more. `full_types`: those that are full, or were and have jobs that claims have passed since."""
 
     registered: bool
     last_position: int
     jobs: list[Job]
     more: bool
+    full_types: frozenset[int] = frozenset()
 
 
 _claim = Statement("claim", PROMPT_SECONDS_MAX)
+_claim_limited = Statement("claim_limited", PROMPT_SECONDS_MAX)
 _claim_suspect = Statement("claim_suspect", PROMPT_SECONDS_MAX)
+_lock_limits = Statement("lock_limits", PROMPT_SECONDS_MAX)
 _position = Statement("position", PROMPT_SECONDS_MAX)
 
 
@@ -78,9 +81,41 @@ async def claim(
     return claimed(rows, batch)
 
 
+async def claim_limited(
+    connection: Connection,
+    worker_id: int,
+    batch: int,
+    frontier: Frontier,
+    served: Served,
+    full_types: frozenset[int],
+    bytes_max: int = LAST,
+) -> Claim:
+    """As `claim`, of each type no more than its limit has room for. `full_types`: as the last claim answered.
+
+    Raises psycopg.errors.LockNotAvailable where other claims do not end.
+    """
+    head, *taken = await _claim_limited.after(
+        _lock_limits,
+        connection,
+        worker_id=worker_id,
+        batch=batch,
+        bytes_max=bytes_max,
+        frontier_priority=frontier.priority,
+        frontier_position=frontier.position,
+        horizon=frontier.horizon,
+        probed_types=list(full_types),
+        **_served(served),
+    )
+    full = frozenset(map(int, head[5].split(","))) if head[5] else frozenset()
+    return Claim(head[1] == 1, head[10], [Job(*row) for row in taken], len(taken) == batch or head[7] == 1, full)
+
+
 async def claim_suspect(connection: Connection, worker_id: int, served: Served) -> Claim:
-    """Take one suspect, for a worker that runs nothing beside it."""
-    return claimed(await _claim_suspect(connection, worker_id=worker_id, **_served(served)), 1)
+    """Take one suspect, for a worker that runs nothing beside it; of no type that is full.
+
+    Raises psycopg.errors.LockNotAvailable where other claims do not end.
+    """
+    return claimed(await _claim_suspect.after(_lock_limits, connection, worker_id=worker_id, **_served(served)), 1)
 
 
 def _served(served: Served) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The rows of event types, and their pauses."""
+"""The rows of event types, their pauses and their limits."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -11,6 +11,8 @@ _discover_event_types = Statement("discover_event_types")
 _paused_event_types = Statement("paused_event_types", PROMPT_SECONDS_MAX)
 _pause_event_type = Statement("pause_event_type")
 _resume_event_type = Statement("resume_event_type")
+_limited_event_types = Statement("limited_event_types", PROMPT_SECONDS_MAX)
+_limit_event_type = Statement("limit_event_type")
 
 
 async def ensure_event_types(connection: Connection, event_type_ids: Sequence[int]) -> list[int]:
@@ -38,3 +40,13 @@ async def pause_event_type(connection: Connection, event_type_id: int, paused_by
 async def resume_event_type(connection: Connection, event_type_id: int) -> bool:
     """Let a type's jobs run. False: there is no such type."""
     return bool(await _resume_event_type(connection, event_type_id=event_type_id))
+
+
+async def limited_event_types(connection: Connection) -> list[int]:
+    """Types of which not more than so many jobs run at once."""
+    return [row[0] for row in await _limited_event_types(connection)]
+
+
+async def limit_event_type(connection: Connection, event_type_id: int, concurrency_limit: int | None) -> None:
+    """Let not more than so many (1 or more; None: any number) of a type's jobs run at once, on all nodes together."""
+    await _limit_event_type(connection, event_type_id=event_type_id, concurrency_limit=concurrency_limit)

@@ -31,7 +31,7 @@ class Statement:
         self.text = PLACEHOLDER.sub(lambda match: f"${self.names.index(match[1]) + 1}", text)
 
     async def __call__(self, connection: Connection, **values: object) -> list[tuple[Any, ...]]:
-        parameters = [literal(values[name]) for name in self.names]
+        parameters = self.parameters(values)
         with deadline(connection, self.seconds(), self.be_patient):
             try:
                 async with AsyncRawCursor(connection) as cursor:
@@ -42,6 +42,23 @@ class Statement:
                 # when it is allowed again: only a new one may find that out.
                 await connection.close()
                 raise
+
+    async def after(self, first: "Statement", connection: Connection, **values: object) -> list[tuple[Any, ...]]:
+        """The answer to it, in a transaction in which another runs before. All is sent at once, so that what the
+        first locks is not held for the sake of this process."""
+        with deadline(connection, self.seconds(), self.be_patient):
+            try:
+                async with AsyncRawCursor(connection) as before, AsyncRawCursor(connection) as cursor:
+                    async with connection.pipeline(), connection.transaction():
+                        await before.execute(first.text, first.parameters(values), prepare=True, binary=True)
+                        await cursor.execute(self.text, self.parameters(values), prepare=True, binary=True)
+                    return await cursor.fetchall()
+            except psycopg.errors.ReadOnlySqlTransaction:
+                await connection.close()
+                raise
+
+    def parameters(self, values: dict[str, object]) -> list[object]:
+        return [literal(values[name]) for name in self.names]
 
     def seconds(self) -> float:
         """How long it has now."""

@@ -1,11 +1,20 @@
 -- Take one suspect: a job that was running, with others, in a process that died.
--- Called by: a lone worker, which runs nothing beside it. Locks: the row it takes. Serves: jobs_suspect.
--- Answers as claim.sql does: a row with id 0 first.
-with next as materialized (
+-- Called by: a lone worker, which runs nothing beside it. Locks: the row it takes.
+-- Serves: jobs_suspect, jobs_running, event_types_limited.
+-- Answers as claim.sql does: a row with id 0 first. Under the lock of lock_limits.sql, none of a type that is full.
+with told as materialized (
+    select event_type_id, concurrency_limit as part, true as limited
+    from v7.event_types where concurrency_limit is not null
+    union all
+    select event_type_id, -1, false from v7.jobs where status = 'running'),
+full_types as materialized (
+    select event_type_id from told group by event_type_id having bool_or(limited) and sum(part) <= 0),
+next as materialized (
     select ctid from v7.jobs
     where status = 'queued' and suspect
       and (:serves_all::boolean or event_type_id = any(:open_types::bigint[]))
       and event_type_id <> all(:closed_types::bigint[])
+      and event_type_id not in (select event_type_id from full_types)
     order by priority, position limit 1 for no key update skip locked),
 claimed as (
     update v7.jobs set status = 'running', attempt = attempt + 1, worker_id = :worker_id::bigint,

@@ -57,6 +57,7 @@ class Listener:
 
     async def chores(self, connection: Connection) -> None:
         self.scheduler.set_paused(await queue.paused_event_types(connection))
+        self.scheduler.set_limited(await queue.limited_event_types(connection))
         new, self.scheduler.met = self.scheduler.met - self.known, set()
         if new:
             await queue.ensure_event_types(connection, sorted(new))

@@ -49,6 +49,8 @@ class Recorder:
         self.idle.set()
         self.on_requeued: Callable[[Iterable[Job]], None] = lambda jobs: None
         """Called when something went back into the queue, with what stands again where it stood."""
+        self.on_left: Callable[[Iterable[Job]], None] = lambda jobs: None
+        """Called with jobs that ended well or were put off."""
         self.on_returned: Callable[[int], None] = lambda count: None
         """Called with how many jobs that had not started are back in the queue."""
         self.on_written: Callable[[], None] = lambda: None
@@ -114,6 +116,7 @@ class Recorder:
         generation = self.session.generation
         written = await self.session.attempt(lambda: self.move(worker_id, succeeded))
         self.missing(len(succeeded) - written, generation)
+        self.on_left(ended.job for ended in succeeded)
         if written == len(succeeded):
             telemetry.publish("job.completed", count=written, each=partial(named, succeeded))
         else:  # whose rows were gone is not known
@@ -146,6 +149,7 @@ class Recorder:
         async def write(part: Sequence[Ended]) -> None:
             put_off, logs = [put_off_by(ended) for ended in part], [ended.log for ended in part]
             count = await self.session.attempt(lambda: queue.snooze(self.session.records, worker_id, put_off, logs))
+            self.on_left(ended.job for ended in part)
             telemetry.publish("job.snoozed", count=count, each=partial(named, part))
             tell_ended("snoozed", part)
 

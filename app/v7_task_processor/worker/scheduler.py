@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Iterable
 
+import psycopg
+
 from .. import queue
 from ..job import Job
 from ..observability import logs, telemetry
-from ..queue import Claim, Served
+from ..queue import Claim, Frontier, Served
 from .executor import BYTES_MAX, Executor
 from .frontier import Cursor
 from .recorder import BATCH, Recorder
@@ -23,9 +25,16 @@ class Scheduler:
     def __init__(self, session: Session, executor: Executor, recorder: Recorder, served: Served, *, lone: bool) -> None:
         self.session, self.executor, self.served, self.lone = session, executor, served, lone
         recorder.on_requeued = self.look_back
+        recorder.on_left = self.room_came
         self.cursor = Cursor()
         self.generation = session.generation
         self.wake = asyncio.Event()
+        self.limited: frozenset[int] = frozenset()
+        """Types with a limit; while there are any, claims are made under a lock, and count what runs."""
+        self.full: frozenset[int] = frozenset()
+        """Of those, which the frontier has passed since they were full: claims look for their jobs one by one."""
+        self.left: set[int] = set()
+        """Limited types of which something ended since the last claim began."""
         self.met: set[int] = set()
         """Event types of claimed jobs whose rows may be missing."""
         self.empty_claims = 0
@@ -35,6 +44,7 @@ class Scheduler:
         """Claim until the executor drains. Raises Rescued."""
         # The listener keeps this up to date; nothing of a paused type may start before it has begun to.
         self.set_paused(await self.session.attempt(lambda: queue.paused_event_types(self.session.records)))
+        self.set_limited(await self.session.attempt(lambda: queue.limited_event_types(self.session.records)))
         while not self.executor.draining:
             wanted = min(BATCH, self.executor.wanted())
             if wanted == 0:
@@ -42,6 +52,7 @@ class Scheduler:
                 await self.wait(self.executor.room)
                 continue
             self.wake.clear()
+            self.left.clear()
             if not self.lone:
                 self.executor.pace.measure(now())
             claim, worker_id = await self.session.attempt(lambda batch=wanted: self.claim(batch))  # type: ignore[misc]
@@ -66,7 +77,7 @@ class Scheduler:
         worker_id = self.session.worker_id
         began = now()
         if self.lone:
-            claim = await queue.claim_suspect(self.session.claims, worker_id, self.served)
+            claim = await self.claim_suspect(worker_id)
             tell_claimed(claim.jobs, now() - began)
             return claim, worker_id
         if self.generation != self.session.generation:
@@ -79,12 +90,51 @@ class Scheduler:
         self.batch_max = max(1, batch // 2)
         looked = self.cursor.next(began)
         bytes_max = max(1, BYTES_MAX - self.executor.buffered_bytes)
-        claim = await queue.claim(self.session.claims, worker_id, batch, looked, self.served, bytes_max)
+        claim, in_order = await self.claim_from(looked, worker_id, batch, bytes_max)
         ended = now()
-        self.cursor.took(looked, claim, began, ended)
+        self.cursor.took(looked, in_order, began, ended)
         tell_claimed(claim.jobs, ended - began)
         self.batch_max = min(BATCH, limit + max(1, limit // 4))
         return claim, worker_id
+
+    async def claim_from(self, looked: Frontier, worker_id: int, batch: int, bytes_max: int) -> tuple[Claim, Claim]:
+        """What was claimed, and what of it stands in the global order, in which the frontier goes on."""
+        connection, served, full = self.session.claims, self.served, self.full
+        if not self.limited:
+            claim = await queue.claim(connection, worker_id, batch, looked, served, bytes_max)
+            return claim, claim
+        try:
+            claim = await queue.claim_limited(connection, worker_id, batch, looked, served, full, bytes_max)
+        except psycopg.errors.LockNotAvailable:
+            # Another claim stands still, perhaps with its server process. What has no limit goes on.
+            open_only = served._replace(closed_types=sorted(self.limited.union(served.closed_types)))
+            self.full = self.limited
+            claim = await queue.claim(connection, worker_id, batch, looked, open_only, bytes_max)
+            return claim, claim
+        if self.served is served and self.full is full:
+            self.full = claim.full_types
+            self.room_came(())
+        return claim, claim._replace(jobs=[job for job in claim.jobs if job.event_type_id not in full])
+
+    async def claim_suspect(self, worker_id: int) -> Claim:
+        try:
+            return await queue.claim_suspect(self.session.claims, worker_id, self.served)
+        except psycopg.errors.LockNotAvailable:
+            return Claim(True, 0, [], False)
+
+    def set_limited(self, limited: list[int]) -> None:
+        """Count what runs of these types before one more is claimed."""
+        new = frozenset(limited if self.served.all_types else set(limited) & set(self.served.open_types))
+        if new != self.limited:
+            self.limited, self.full = new, frozenset()
+            self.look_everywhere()
+
+    def room_came(self, jobs: Iterable[Job]) -> None:
+        """These ended: where their type was full, or a claim that runs now finds it full, it is not any more."""
+        if self.limited:
+            self.left.update(job.event_type_id for job in jobs if job.event_type_id in self.limited)
+            if not self.left.isdisjoint(self.full):
+                self.wake.set()
 
     def set_paused(self, paused: list[int]) -> None:
         """Claim nothing of these types from now on."""
@@ -94,7 +144,7 @@ class Scheduler:
         else:
             new = served._replace(closed_types=sorted(set(paused) & set(served.open_types)))
         if new != served:
-            self.served = new
+            self.served, self.full = new, frozenset()
             self.look_everywhere()
 
     def look_everywhere(self) -> None:

@@ -18,6 +18,18 @@ def test_event_types(populated: ApiProcess) -> None:
     assert "limit is x" in problem(populated.client.get("/api/event-types/v1?limit=x"), 400)
 
 
+def test_limit_and_no_limit(populated: ApiProcess) -> None:
+    path = "/api/event-types/v1/-8/limit"
+    for number, text in ((3, "3"), (2**31 - 1, "2147483647"), (None, "null")):
+        found = answer(post(populated, path, f'{{"concurrency_limit": {text}}}'))
+        assert found == {"event_type_id": -8, "concurrency_limit": number}
+        listed = answer(populated.client.get("/api/event-types/v1?after=-9&limit=1"))["event_types"]
+        assert [(each["event_type_id"], each["concurrency_limit"]) for each in listed] == [(-8, number)]
+    for wrong in ("0", "-1", "2147483648", "1.5", '"3"', "true"):
+        problem(post(populated, path, f'{{"concurrency_limit": {wrong}}}'), 400)
+    problem(post(populated, path, "{}"), 400)
+
+
 def test_pause_and_resume(populated: ApiProcess, database_url: str) -> None:
     state = "select paused_by from v7.event_types where event_type_id = -7"
     first = answer(post(populated, "/api/event-types/v1/-7/pause", '{"paused_by": "ann"}'))

@@ -47,6 +47,7 @@ TYPE = {
     "served": True,
     "paused_at": "2030-01-31T12:00:00Z",
     "paused_by": "ann, the shop is down",
+    "concurrency_limit": 3,
     "jobs": DEPTH,
     "oldest": OLDEST,
 }

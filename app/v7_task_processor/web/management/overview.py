@@ -32,6 +32,19 @@ class Pause(msgspec.Struct, frozen=True):
     paused_by: Text | None = None
 
 
+class TypeLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """How many of a type's jobs run at once, on all nodes together; null: any number."""
+
+    concurrency_limit: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None
+
+
+class LimitState(msgspec.Struct, frozen=True, kw_only=True):
+    """How many of a type's jobs run at once, on all nodes together; null: any number."""
+
+    event_type_id: int
+    concurrency_limit: int | None
+
+
 class TypeState(msgspec.Struct, frozen=True, kw_only=True):
     """Since when a type's jobs wait; null: they run."""
 
@@ -76,6 +89,12 @@ async def resume(call: Call) -> TypeState:
     if not await call.store.act(step):
         raise Problem("not-found", f"There is no event type {call.id}: GET /api/event-types/v1 lists those there are.")
     return TypeState(event_type_id=call.id, paused_at=None)
+
+
+async def limit(call: Call) -> LimitState:
+    to: int | None = call.body.concurrency_limit
+    await call.store.act(lambda connection: queue.limit_event_type(connection, call.id, to))
+    return LimitState(event_type_id=call.id, concurrency_limit=to)
 
 
 async def workers(call: Call) -> Nodes:

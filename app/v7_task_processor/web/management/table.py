@@ -7,7 +7,7 @@ from .examples import ACT as NOTED
 from .examples import JOB, JOB_DETAIL, NODES, OPERATION, OVERVIEW, TYPE
 from .jobs import Acted, JobDetail, JobsQuery, Priority, Redrive, Reschedule
 from .operations import AuditQuery, Many, ManyOf, ManyUntil, Meant, OperationsQuery
-from .overview import Nodes, Pause, TypesQuery, TypeState
+from .overview import LimitState, Nodes, Pause, TypeLimit, TypesQuery, TypeState
 
 ONE = ("not-found",)
 ACT = ("not-found", "conflict", "not-known")
@@ -110,6 +110,12 @@ ROUTES = [
     Route(
         "POST", "/api/event-types/v1/{id}/resume", "resumeEventType", "Let a type's jobs run again.", overview.resume,
         TypeState, {"event_type_id": 5, "paused_at": None}, body=Nothing, asks={}, problems=("not-found", "not-known"),
+    ),
+    Route(
+        "POST", "/api/event-types/v1/{id}/limit", "limitEventType",
+        "Let no more than so many of a type's jobs run at once, on all nodes together. What runs is finished.",
+        overview.limit, LimitState, {"event_type_id": 5, "concurrency_limit": 3}, body=TypeLimit,
+        asks={"concurrency_limit": 3}, problems=("not-known",),
     ),
     Route(
         "GET", "/api/workers/v1", "listWorkers", "Nodes and their workers, and what each runs.", overview.workers,
