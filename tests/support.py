@@ -25,6 +25,7 @@ TABLES = (
     "metrics",
     "operations",
     "audit",
+    "minutes",
 )
 
 

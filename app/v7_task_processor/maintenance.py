@@ -22,6 +22,8 @@ PROMOTE_SECONDS = 0.5
 ORPHANS_SECONDS = 1.0
 TYPES_SECONDS = 10.0
 OPERATIONS_SECONDS = 1.0
+MINUTE_SECONDS = 2.0
+"""So late a minute is noted, at most."""
 PRUNE_SECONDS = 3600.0
 REFUSED_SECONDS, REFUSED_MAX = 60.0, 1000
 AGAIN_SECONDS = 10.0
@@ -182,6 +184,11 @@ async def all_of(connection: Connection, *steps: Callable[[], Awaitable[Any]]) -
     return answers
 
 
+async def note_minute(connection: Connection) -> None:
+    """What was counted until now, once a minute, whichever node is first."""
+    await queue.note_minute(connection, TYPES_MAX)
+
+
 class Chores:
     """One round of what is due, each thing in its own rhythm, one after the other on one connection."""
 
@@ -206,6 +213,7 @@ class Chores:
             lambda: self.if_due("operations", OPERATIONS_SECONDS, lambda: self.look_for_operations(connection)),
             lambda: self.if_due("counts", WRITE_SECONDS, lambda: self.account.keep(connection)),
             lambda: self.if_due("fold", IDLE_SECONDS, lambda: queue.fold_counts(connection, IDLE_SECONDS, TYPES_MAX)),
+            lambda: self.if_due("minute", MINUTE_SECONDS, lambda: note_minute(connection)),
             lambda: self.if_due("prune", PRUNE_SECONDS, lambda: prune(connection, self.retention_days)),
         )
         return float(pause)

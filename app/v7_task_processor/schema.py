@@ -208,6 +208,15 @@ workers = Table(
     Column("event_type_ids", ARRAY(BigInteger), comment="Types that its handlers serve; null: all."),
     Column("started_at", Time, nullable=False, server_default=sa.func.now(), comment="When it began."),
     Column("heartbeat_at", Time, nullable=False, server_default=sa.func.now(), comment="Nodes: last beat."),
+    Column("drained_at", Time, comment="Nodes: since when it takes no more jobs; null: it takes them."),
+    Column("drained_by", Text, comment="Nodes: who drained it, and by what."),
+    Column(
+        "timeouts",
+        JSONB,
+        comment="Nodes: seconds that an attempt may take, by event type; other: of types without a handler of their "
+        "own.",
+    ),
+    CheckConstraint("(drained_at is null) = (drained_by is null)", "drained"),
     comment="Nodes, and the worker processes on them. A row that is gone can neither claim nor write.",
 )
 
@@ -339,4 +348,33 @@ audit = Table(
     Index("audit_job_id", "job_id", postgresql_where=sa.text("job_id is not null")),
     Index("audit_operation_id", "operation_id", postgresql_where=sa.text("operation_id is not null")),
     comment="What people did, by API or command line, written with the act itself. Kept for 400 days.",
+)
+
+minutes = Table(
+    "minutes",
+    metadata,
+    Column("minute", Time, primary_key=True, comment="The minute that began."),
+    Column(
+        "noted_at",
+        Time,
+        nullable=False,
+        server_default=sa.text("clock_timestamp()"),
+        comment="When it was noted, seconds after that.",
+    ),
+    *(
+        Column(name, sa.Double, nullable=False, comment=f"{says} In all, until then.")
+        for name, says in {
+            "received": "Events that the API acknowledged.",
+            "succeeded": "Attempts that succeeded.",
+            "failed": "Attempts that failed, were discarded or crashed.",
+            "dead": "Jobs that became dead letters.",
+            "retried": "Failures after which the job is tried again.",
+        }.items()
+    ),
+    Column(
+        "counts",
+        JSONB,
+        comment="The same by event type, and how long handlers ran, as in metrics. Null after two hours.",
+    ),
+    comment="What all processes had counted when a minute began; the difference of two is what came between.",
 )

@@ -49,6 +49,13 @@ def short_age(seconds: float) -> str:
     return f"{int(seconds / 86400)} d"
 
 
+def short_seconds(seconds: float) -> str:
+    """How long something quick took: 0.4 ms, 25 ms, 3.2 s, 5 min."""
+    if seconds < 1:
+        return f"{seconds * 1000:.2g} ms" if seconds < 0.1 else f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.1f} s" if seconds < 60 else short_age(seconds)
+
+
 def clock(time: dt.datetime) -> str:
     """In the time zone of the one who reads."""
     return time.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z").strip()

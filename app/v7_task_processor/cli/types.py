@@ -6,13 +6,13 @@ import click
 
 from .. import database, listing, queue
 from ..errors import V7Error
-from ..listing import TypeRow
+from ..listing import TypeRate, TypeRow
 from ..settings import Settings
 from .hand import hand
 from .options import DATABASE, examples, json_option, settings_options
 from .output import Column, document, table
 from .place import checked, reading
-from .text import clock, number, plain, short_age
+from .text import clock, number, plain, short_age, short_seconds
 
 NUMBER = {"ignore_unknown_options": True}  # -5 is a type, not an option
 
@@ -32,7 +32,10 @@ def types() -> None:
 @json_option
 @settings_options(*DATABASE)
 def list_types(settings: Settings, after: int | None, limit: int, as_json: bool) -> None:
-    """All types that were met, each with what stands where."""
+    """All types that were met: what stands where, and how they went in the last hour.
+
+    SHARE is that of the attempts that failed; P50 and P95 say how long half, and 95 %, of the handlers ran at most.
+    """
     with reading(settings) as connection:
         page = listing.types_page(connection, after=after, limit=limit)
         alive = any(node.alive and node.workers for node in listing.nodes(connection))
@@ -46,6 +49,10 @@ def list_types(settings: Settings, after: int | None, limit: int, as_json: bool)
     columns += [Column(name.upper(), right=True) for name in listing.LIVE]
     columns += [Column("LIMIT", right=True), Column("OLDEST", right=True)]
     table(columns, [cells(row, alive) for row in page.event_types])
+    if rates := [row.last_hour for row in page.event_types if row.last_hour is not None]:
+        click.echo("\nIn the last hour")
+        names = ("TYPE", "PER SECOND", "SUCCEEDED", "FAILED", "SHARE", "P50", "P95")
+        table([Column(name, right=True) for name in names], [hour(rate) for rate in rates])
     for says in remarks(page.event_types, alive):
         click.echo(says)
     if page.next_after is not None:
@@ -59,6 +66,20 @@ def cells(row: TypeRow, alive: bool) -> list[str]:
         oldest = f"{'≥ ' if row.oldest.at_least else ''}{short_age(row.oldest.age_seconds)}"
     limit = "" if row.concurrency_limit is None else str(row.concurrency_limit)
     return [str(row.event_type_id), state(row, alive), *counts, limit, oldest]
+
+
+def hour(rate: TypeRate) -> list[str]:
+    """How a type went in the last hour."""
+    share = "" if rate.failure_share is None else f"{rate.failure_share:.1%}"
+    durations = ["" if each is None else short_seconds(each) for each in (rate.p50_seconds, rate.p95_seconds)]
+    return [
+        str(rate.event_type_id),
+        f"{rate.per_second:.3g}",
+        number(rate.succeeded),
+        number(rate.failed),
+        share,
+        *durations,
+    ]
 
 
 def state(row: TypeRow, alive: bool) -> str:

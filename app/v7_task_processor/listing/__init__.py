@@ -5,7 +5,8 @@ Each is bounded, however many jobs there are: a page goes on from the last id th
 """
 
 from .counted import Matching, matching
-from .depth import Depth, Ended, Oldest, Overview, TypePage, TypeRow, overview, types_page
+from .depth import Depth, Ended, Oldest, Overview, overview
+from .event_types import TypePage, TypeRow, types_page
 from .jobs import (
     FINISHED,
     LIVE,
@@ -23,11 +24,13 @@ from .jobs import (
 )
 from .nodes import NodeRow, RunningRow, WorkerRow, nodes
 from .operations import ActPage, ActRow, Given, OperationPage, OperationRow, acts_page, operation, operations_page
+from .series import HOURS_MAX, Minute, TypeRate, event_type_rates, series
 from .server import Transaction, missing_days, oldest_transaction
 from .session import now, reading
 
 __all__ = [
     "FINISHED",
+    "HOURS_MAX",
     "LIVE",
     "LOOKED_MAX",
     "ActPage",
@@ -40,6 +43,7 @@ __all__ = [
     "Given",
     "JobRow",
     "Matching",
+    "Minute",
     "NodeRow",
     "Oldest",
     "OperationPage",
@@ -49,11 +53,13 @@ __all__ = [
     "RunningRow",
     "Transaction",
     "TypePage",
+    "TypeRate",
     "TypeRow",
     "WorkerRow",
     "acts_page",
     "dead_page",
     "detail",
+    "event_type_rates",
     "jobs_page",
     "last_failures",
     "matching",
@@ -66,5 +72,6 @@ __all__ = [
     "overview",
     "queue_page",
     "reading",
+    "series",
     "types_page",
 ]

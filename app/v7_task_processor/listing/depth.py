@@ -43,28 +43,6 @@ class Oldest(msgspec.Struct, frozen=True, kw_only=True):
     at_least: bool
 
 
-class TypeRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An event type. `known` is False until a worker has met it and made its row."""
-
-    event_type_id: int
-    known: bool
-    served: bool
-    """Whether a node that lives has a handler for it."""
-    paused_at: dt.datetime | None
-    paused_by: str | None
-    concurrency_limit: int | None
-    """So many of its jobs run at once, on all nodes together."""
-    jobs: Depth
-    oldest: Oldest | None
-
-
-class TypePage(msgspec.Struct, frozen=True, kw_only=True):
-    """Some types in their order, and the one after which the next page begins; None: there is none."""
-
-    event_types: list[TypeRow]
-    next_after: int | None
-
-
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
     """What ended in the last `seconds`. Those in `capped` are floors, of the newest part of that time."""
 
@@ -110,42 +88,6 @@ def overview(connection: sa.Connection) -> Overview:
         last_minute=ended(connection, moment, 60),
         last_hour=ended(connection, moment, 3600),
     )
-
-
-def types_page(connection: sa.Connection, *, after: int | None = None, limit: int = 100) -> TypePage:
-    """Types that have met a worker, and those that wait to, by number."""
-    moment = now(connection)
-    rows = known_types(connection, after, limit + 1)
-    waiting = waiting_by_type(connection, moment, after)
-    beyond = elsewhere(connection)
-    met = {number for _, number in beyond if after is None or number > after}
-    numbers = sorted(rows.keys() | waiting.keys() | met)
-    shown = numbers[:limit]
-    depths = depth_by_type(connection, shown, beyond)
-    listed = nodes(connection)
-    page = [
-        TypeRow(
-            event_type_id=number,
-            known=number in rows,
-            served=serves(listed, number),
-            paused_at=rows[number].paused_at if number in rows else None,
-            paused_by=rows[number].paused_by if number in rows else None,
-            concurrency_limit=rows[number].concurrency_limit if number in rows else None,
-            jobs=depths[number],
-            oldest=waiting.get(number),
-        )
-        for number in shown
-    ]
-    return TypePage(event_types=page, next_after=shown[-1] if len(numbers) > limit else None)
-
-
-def known_types(connection: sa.Connection, after: int | None, limit: int) -> dict[int, Any]:
-    shown = (event_types.c.paused_at, event_types.c.paused_by, event_types.c.concurrency_limit)
-    statement = sa.select(event_types.c.event_type_id, *shown)
-    if after is not None:
-        statement = statement.where(event_types.c.event_type_id > after)
-    rows = connection.execute(statement.order_by(event_types.c.event_type_id).limit(limit))
-    return {row.event_type_id: row for row in rows}
 
 
 def depth(connection: sa.Connection) -> Depth:

@@ -13,6 +13,8 @@ TYPES_MAX = 50
 OTHER = "other"
 TYPE = "event_type_id"
 OUTCOMES = ("succeeded", "failed", "discarded", "snoozed", "crashed")
+FAILED = ("failed", "discarded", "crashed")
+"""Those that count against a job."""
 ROLES = ("api", "worker", "lone worker")
 PARTS = ("counters", "depth", "oldest", "nodes", "connections")
 """What a scrape asks the database for, each by itself."""

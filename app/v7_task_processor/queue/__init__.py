@@ -35,7 +35,7 @@ from .claiming import (
     claim_suspect,
     last_position,
 )
-from .counts import fold_counts, write_counts
+from .counts import fold_counts, note_minute, write_counts
 from .ending import Failure, Held, Running, complete, complete_logged, fail, held_by, orphans, release, snooze
 from .event_types import (
     discover_event_types,
@@ -124,6 +124,7 @@ __all__ = [
     "next_due_seconds",
     "nodes",
     "note_act",
+    "note_minute",
     "note_progress",
     "only_those",
     "operation",

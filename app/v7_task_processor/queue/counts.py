@@ -1,10 +1,15 @@
 """What processes have counted, for metrics."""
 
 from ..deadline import PROMPT_SECONDS_MAX, Connection
+from ..observability import families
 from .statement import Statement
 
 _write_counts = Statement("write_counts", PROMPT_SECONDS_MAX)
 _fold_counts = Statement("fold_counts")
+_note_minute = Statement("note_minute", PROMPT_SECONDS_MAX)
+
+OF_MINUTES = (families.RECEIVED, families.ATTEMPTS, families.HANDLER_DURATION, families.RETRIES, families.DEAD_LETTERED)
+"""What is kept minute by minute."""
 
 
 async def write_counts(connection: Connection, source: str, counts: str, *, first: bool) -> bool:
@@ -16,3 +21,18 @@ async def fold_counts(connection: Connection, idle_seconds: float, types_max: in
     """Add up the counts of processes that have written nothing for so long. How many they were."""
     rows = await _fold_counts(connection, idle_seconds=idle_seconds, types_max=types_max)
     return rows[0][0] if rows else 0
+
+
+async def note_minute(connection: Connection, types_max: int) -> bool:
+    """Note what was counted until this minute began, for at most so many event types. False: it was noted already."""
+    rows = await _note_minute(
+        connection,
+        types_max=types_max,
+        families=[family.name for family in OF_MINUTES],
+        received_family=families.RECEIVED.name,
+        attempts_family=families.ATTEMPTS.name,
+        failed_outcomes=list(families.FAILED),
+        dead_family=families.DEAD_LETTERED.name,
+        retried_family=families.RETRIES.name,
+    )
+    return bool(rows)

@@ -41,6 +41,24 @@ FAILURE = {
 JOB_DETAIL = {**JOB, "event_data": {"amount": -1}, "failures": [FAILURE], "log": None}
 DEPTH = {"scheduled": 0, "queued": 10000, "running": 1, "dead": 2, "capped": ["queued"]}
 OLDEST = {"queued_at": "2030-01-31T12:00:00Z", "age_seconds": 7200.0, "at_least": False}
+RATE = {
+    "event_type_id": 5,
+    "seconds": 3600.0,
+    "succeeded": 7000,
+    "failed": 200,
+    "per_second": 2.0,
+    "failure_share": 0.0278,
+    "p50_seconds": 0.02,
+    "p95_seconds": 0.3,
+}
+MINUTE = {
+    "minute": "2030-01-31T12:00:00Z",
+    "received": 1300,
+    "succeeded": 1200,
+    "failed": 3,
+    "dead": 1,
+    "retried": 2,
+}
 TYPE = {
     "event_type_id": 5,
     "known": True,
@@ -50,6 +68,7 @@ TYPE = {
     "concurrency_limit": 3,
     "jobs": DEPTH,
     "oldest": OLDEST,
+    "last_hour": RATE,
 }
 RUNNING = {"id": 6, "event_type_id": 1, "attempt": 1, "claimed_at": "2030-01-31T12:00:00Z", "seconds": 10.0}
 WORKER = {

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from ... import listing, queue
 from ...database import transaction
-from ...listing import NodeRow, Overview, TypePage
+from ...listing import HOURS_MAX, Minute, NodeRow, Overview, TypePage
 from ...queue import Connection
 from ..event import Integer
 from .call import Call
@@ -58,6 +58,18 @@ class Nodes(msgspec.Struct, frozen=True, kw_only=True):
     nodes: list[NodeRow]
 
 
+class SeriesQuery(msgspec.Struct, frozen=True):
+    """Over how many hours."""
+
+    hours: Annotated[int, Meta(ge=1, le=HOURS_MAX)] = 1
+
+
+class Series(msgspec.Struct, frozen=True):
+    """Minute by minute, the earliest first, up to the last one that has ended."""
+
+    minutes: list[Minute]
+
+
 async def types_page(call: Call) -> TypePage:
     asked: TypesQuery = call.query
     return await call.store.read(
@@ -103,3 +115,8 @@ async def workers(call: Call) -> Nodes:
 
 async def stats(call: Call) -> Overview:
     return await call.store.read(listing.overview)
+
+
+async def series(call: Call) -> Series:
+    asked: SeriesQuery = call.query
+    return Series(await call.store.read(lambda connection: listing.series(connection, asked.hours)))

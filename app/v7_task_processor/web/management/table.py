@@ -4,10 +4,10 @@ from ...listing import ActPage, OperationPage, OperationRow, Overview, Page, Typ
 from . import jobs, operations, overview
 from .call import Nothing, Route
 from .examples import ACT as NOTED
-from .examples import JOB, JOB_DETAIL, NODES, OPERATION, OVERVIEW, TYPE
+from .examples import JOB, JOB_DETAIL, MINUTE, NODES, OPERATION, OVERVIEW, TYPE
 from .jobs import Acted, JobDetail, JobsQuery, Priority, Redrive, Reschedule
 from .operations import AuditQuery, Many, ManyOf, ManyUntil, Meant, OperationsQuery
-from .overview import LimitState, Nodes, Pause, TypeLimit, TypesQuery, TypeState
+from .overview import LimitState, Nodes, Pause, Series, SeriesQuery, TypeLimit, TypesQuery, TypeState
 
 ONE = ("not-found",)
 ACT = ("not-found", "conflict", "not-known")
@@ -122,4 +122,8 @@ ROUTES = [
         Nodes, {"nodes": NODES},
     ),
     Route("GET", "/api/stats/v1", "getStats", "Everything at a glance.", overview.stats, Overview, OVERVIEW),
+    Route(
+        "GET", "/api/stats/v1/series", "getSeries", "What came, ended and failed, by the minute.", overview.series,
+        Series, {"minutes": [MINUTE]}, query=SeriesQuery, asks={"hours": 24},
+    ),
 ]  # fmt: skip
