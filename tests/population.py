@@ -85,3 +85,13 @@ def populate(url: str) -> None:
         connection.execute(script)
         if connection.execute("select to_regclass('v7.operations')").fetchone() != (None,):  # of a schema that has it
             connection.execute(ACTS)
+
+
+def note_minutes(url: str) -> None:
+    """The minute that has just ended, in which ten events came."""
+    with psycopg.connect(url) as connection:
+        connection.execute(
+            "insert into v7.minutes (minute, received, succeeded, failed, dead, retried, counts) "
+            "select date_trunc('minute', now(), 'UTC') - (1 - i) * interval '1 min', 10 * i, 8 * i, 2 * i, i, i, '{}' "
+            "from generate_series(0, 1) i"
+        )

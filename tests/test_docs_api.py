@@ -13,7 +13,7 @@ from v7_task_processor.web.management.problem import TITLES
 from v7_task_processor.web.management.table import ROUTES
 
 from .conftest import fresh
-from .population import populate
+from .population import note_minutes, populate
 from .web.support import process
 
 TEXT = (Path(__file__).parents[1] / "docs" / "api.md").read_text()
@@ -29,6 +29,7 @@ PASSING = ("age_seconds", "seconds", "beat_age_seconds", "position", "correlatio
 def url(server_url: str, template: str) -> Iterator[str]:
     for name in fresh(server_url, template):
         populate(name)
+        note_minutes(name)
         yield name
 
 

@@ -44,6 +44,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
     serves_all: bool = False
     event_type_ids: list[int] = []
+    timeouts: dict[str, float] = {}
+    """Seconds that an attempt may take, by event type; `other`: of types without a handler of their own."""
 
 
 class Parent:

@@ -76,7 +76,7 @@ async def test_the_workers_of_a_node_and_of_one_of_its_processes(connection: Con
 @pytest.mark.parametrize("types", [None, [], [1, -5]])
 async def test_what_a_node_serves_is_noted(connection: Connection, types: list[int] | None) -> None:
     node_id = await entered(connection, None)
-    await queue.serve(connection, node_id, types)
+    await queue.serve(connection, node_id, types, {})
     assert await rows(connection, "select event_type_ids from v7.workers") == [(types,)]
 
 
@@ -129,3 +129,23 @@ async def test_whether_a_suspect_waits_that_this_node_could_run(connection: Conn
     assert await queue.suspects_wait(connection, only_five._replace(open_types=[4, 5]))
     await queue.pause_event_type(connection, 4, "Ann")
     assert not await queue.suspects_wait(connection, EVERYTHING)
+
+
+async def test_drain_and_resume(connection: Connection) -> None:
+    node_id, other = await node(connection), await node(connection)
+    worker_id = await worker(connection, node_id)
+    since = await queue.drain_node(connection, node_id, "ann")
+    assert since is not None
+    assert await queue.drain_node(connection, node_id, "bob") == since, (
+        "it is drained since the first time, by the first"
+    )
+    assert [await queue.is_drained(connection, each) for each in (node_id, other, -1)] == [True, False, False]
+    heard = await queue.beat(connection, node_id)
+    assert heard is not None
+    assert heard.drained_by == "ann"
+    assert await queue.resume_node(connection, node_id)
+    assert await queue.resume_node(connection, node_id)
+    assert not await queue.is_drained(connection, node_id)
+    for nobody in (worker_id, -1):
+        assert await queue.drain_node(connection, nobody, "ann") is None
+        assert not await queue.resume_node(connection, nobody)

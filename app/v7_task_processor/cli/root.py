@@ -40,7 +40,7 @@ SECTIONS = {
         "jobs": Entry("jobs:jobs", "List jobs, show one with its whole history."),
         "dead": Entry("dead:dead", "List dead letters, show one, run them again."),
         "types": Entry("types:types", "List event types, pause, resume and limit them."),
-        "workers": Entry("workers:workers", "Nodes and their workers."),
+        "workers": Entry("workers:workers", "Nodes and their workers, drain and resume them."),
     },
     "Operate": {
         "operations": Entry("operations:operations", "Acts on many jobs: list, show, stop them."),

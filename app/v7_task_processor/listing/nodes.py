@@ -52,6 +52,12 @@ class NodeRow(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_at: dt.datetime
     beat_age_seconds: float
     alive: bool
+    drained_at: dt.datetime | None
+    """Since when it takes no more jobs. What its workers still run is finished; None: it takes them."""
+    drained_by: str | None
+    timeouts: dict[str, float] | None
+    """Seconds that an attempt may take, by event type; `other`: of types without a handler of their own. None: not
+    known yet."""
     workers: list[WorkerRow]
 
 
@@ -111,7 +117,16 @@ def first_claimed(
 
 def serves(listed: list[NodeRow], event_type_id: int) -> bool:
     """Whether a node that lives has a handler for the type."""
-    return any(node.alive and (node.event_type_ids is None or event_type_id in node.event_type_ids) for node in listed)
+    return any(node.alive and node_serves(node, event_type_id) for node in listed)
+
+
+def node_serves(node: NodeRow, event_type_id: int) -> bool:
+    return node.event_type_ids is None or event_type_id in node.event_type_ids
+
+
+def takers(listed: list[NodeRow]) -> list[NodeRow]:
+    """Nodes that live and have workers."""
+    return [node for node in listed if node.alive and node.workers]
 
 
 WORKER = [name for name in WorkerRow.__struct_fields__ if name not in ("running", "jobs")]

@@ -67,7 +67,22 @@ from .refusal import is_refusal, lacks_partition, left_running, write_past
 from .server import Change, recognise
 from .statement import Statement, literal
 from .waiting import first_due, next_due_seconds, promote
-from .workers import Lost, Node, beat, give_up_node, nodes, register, serve, suspects_wait, unregister, workers_of
+from .workers import (
+    Beat,
+    Lost,
+    Node,
+    beat,
+    drain_node,
+    give_up_node,
+    is_drained,
+    nodes,
+    register,
+    resume_node,
+    serve,
+    suspects_wait,
+    unregister,
+    workers_of,
+)
 
 __all__ = [
     "BEGINNING",
@@ -75,6 +90,7 @@ __all__ = [
     "FIRST",
     "LAST",
     "MAY",
+    "Beat",
     "Change",
     "Chosen",
     "Claim",
@@ -103,6 +119,7 @@ __all__ = [
     "complete",
     "complete_logged",
     "discover_event_types",
+    "drain_node",
     "drop_oldest_day",
     "enqueue",
     "enqueue_once",
@@ -114,6 +131,7 @@ __all__ = [
     "give_up_node",
     "has_tomorrow",
     "held_by",
+    "is_drained",
     "is_refusal",
     "lacks_partition",
     "last_position",
@@ -145,6 +163,7 @@ __all__ = [
     "release",
     "reschedule",
     "resume_event_type",
+    "resume_node",
     "retry",
     "serve",
     "set_priority",

@@ -1,8 +1,10 @@
 """The register of nodes and workers."""
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import NamedTuple
 
+import msgspec
 import psycopg
 
 from ..deadline import PROMPT_SECONDS_MAX, Connection
@@ -26,10 +28,20 @@ class Node(NamedTuple):
     heartbeat_at: dt.datetime
 
 
+class Beat(NamedTuple):
+    """What a node hears when it says that it lives. `drained_by`: who lets it take nothing; None: nobody."""
+
+    heartbeat_at: dt.datetime
+    drained_by: str | None
+
+
 _register = Statement("register")
 _unregister = Statement("unregister")
 _beat = Statement("beat", seconds_max=4.0)  # another try must follow well before others give this node up
 _serve = Statement("serve")
+_drain_node = Statement("drain_node")
+_resume_node = Statement("resume_node")
+_is_drained = Statement("is_drained", PROMPT_SECONDS_MAX)
 _nodes = Statement("nodes", PROMPT_SECONDS_MAX)
 _workers_of = Statement("workers_of", PROMPT_SECONDS_MAX)
 _give_up_node = Statement("give_up_node")
@@ -69,14 +81,35 @@ async def unregister(connection: Connection, ids: list[int]) -> None:
     await _unregister(connection, ids=ids)
 
 
-async def beat(connection: Connection, node_id: int) -> bool:
-    """Say that a node lives. False: others have given it up."""
-    return bool(await _beat(connection, node_id=node_id))
+async def beat(connection: Connection, node_id: int) -> Beat | None:
+    """Say that a node lives. None: others have given it up."""
+    rows = await _beat(connection, node_id=node_id)
+    return Beat(*rows[0]) if rows else None
 
 
-async def serve(connection: Connection, node_id: int, event_type_ids: list[int] | None) -> None:
-    """Note which types a node's handlers serve; None: all."""
-    await _serve(connection, node_id=node_id, event_type_ids=event_type_ids)
+async def serve(
+    connection: Connection, node_id: int, event_type_ids: list[int] | None, timeouts: Mapping[str, float]
+) -> None:
+    """Note which types a node's handlers serve (None: all), and how many seconds an attempt may take, by type."""
+    text = msgspec.json.encode(timeouts).decode()
+    await _serve(connection, node_id=node_id, event_type_ids=event_type_ids, timeouts=text)
+
+
+async def drain_node(connection: Connection, node_id: int, drained_by: str) -> dt.datetime | None:
+    """Let a node take no more jobs. Since when, which may be before this call; None: there is no such node."""
+    rows = await _drain_node(connection, node_id=node_id, drained_by=drained_by)
+    return rows[0][1] if rows else None
+
+
+async def resume_node(connection: Connection, node_id: int) -> bool:
+    """Let a node take jobs again. False: there is no such node."""
+    return bool(await _resume_node(connection, node_id=node_id))
+
+
+async def is_drained(connection: Connection, node_id: int) -> bool:
+    """Whether a node is to take nothing."""
+    rows = await _is_drained(connection, node_id=node_id)
+    return bool(rows and rows[0][0])
 
 
 async def nodes(connection: Connection) -> list[Node]:

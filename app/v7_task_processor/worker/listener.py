@@ -49,7 +49,7 @@ class Listener:
     async def hear(self, connection: Connection) -> None:
         """Pass on hints, until it is time for the chores, or they are needed now."""
         async for notice in connection.notifies(timeout=POLL_SECONDS):
-            if notice.payload in ("types", "cancelled"):
+            if notice.payload in ("types", "nodes", "cancelled"):
                 return
             if notice.payload == "back":
                 self.scheduler.look_everywhere()
@@ -58,6 +58,7 @@ class Listener:
     async def chores(self, connection: Connection) -> None:
         self.scheduler.set_paused(await queue.paused_event_types(connection))
         self.scheduler.set_limited(await queue.limited_event_types(connection))
+        self.scheduler.set_drained(await queue.is_drained(connection, self.session.assignment.node_id))
         new, self.scheduler.met = self.scheduler.met - self.known, set()
         if new:
             await queue.ensure_event_types(connection, sorted(new))

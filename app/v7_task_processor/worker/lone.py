@@ -23,15 +23,15 @@ class LoneWorkers:
         self.hint = asyncio.Event()
         """Set when a dead worker's jobs went where they belong: there may be suspects now."""
 
-    async def look(self, served: Served, stop: asyncio.Event) -> None:
-        """Wait for a moment; then start one more where suspects wait."""
+    async def look(self, served: Served, idle_now: Callable[[], bool]) -> None:
+        """Wait for a moment; then start one more where suspects wait, unless the node is to start nothing."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.hint.wait(), LOOK_SECONDS)
         self.hint.clear()
         idle = next((child for child in self.children if child not in self.lives), None)
-        if idle is None or stop.is_set():
+        if idle is None or idle_now():
             return
-        if await queue.suspects_wait(await self.link.get(), served) and not stop.is_set():
+        if await queue.suspects_wait(await self.link.get(), served) and not idle_now():
             self.lives[idle] = asyncio.ensure_future(self.live(idle))
             self.lives[idle].add_done_callback(lambda life: self.ended(idle, life))
 

@@ -34,6 +34,7 @@ class Member:
     def __init__(self, settings: Settings, url: str, node_map: NodeMap, token: str) -> None:
         self.settings, self.map, self.token = settings, node_map, token
         self.id = 0
+        self.drained_by: str | None = None
         self.link = Link(url, {**LOCAL, "statement_timeout": "5s"}, recognise)
         self.watch_link = Link(url, HOT)
         self.watching: dict[int, tuple[Node, float]] = {}
@@ -53,14 +54,26 @@ class Member:
         )
         assert node_id is not None
         self.id = node_id
+        if self.drained_by is not None:  # others gave it up meanwhile; who drained it did not
+            await queue.drain_node(await self.link.get(), self.id, self.drained_by)
 
     async def beat(self) -> bool:
         """Say that this node lives. False: others have given it up."""
         sent_at = now()
-        if not await queue.beat(await self.link.get(), self.id):
+        heard = await queue.beat(await self.link.get(), self.id)
+        if heard is None:
             return False
         self.map.beat(sent_at)
+        self.hear(heard.drained_by)
         return True
+
+    def hear(self, drained_by: str | None) -> None:
+        """Its workers hear of it by themselves, and sooner."""
+        if drained_by is not None and self.drained_by is None:
+            log.warning("this node is drained: it takes no more jobs until it is resumed", drained_by=drained_by)
+        elif drained_by is None and self.drained_by is not None:
+            log.info("this node is resumed: it takes jobs again")
+        self.drained_by = drained_by
 
     async def watch(self) -> None:
         """Look at the others' beats; rescue from those that this node has itself seen stand still."""

@@ -98,7 +98,14 @@ class Worker:
             self.parent.report(Report(ready=False, error=str(error).strip() or "the node is not registered"))
             return EXIT_AGAIN
         self.scheduler = Scheduler(self.session, self.executor, self.recorder, self.served, lone=self.lone)
-        self.parent.report(Report(ready=True, serves_all=self.served.all_types, event_type_ids=self.served.open_types))
+        self.parent.report(
+            Report(
+                ready=True,
+                serves_all=self.served.all_types,
+                event_type_ids=self.served.open_types,
+                timeouts=timeouts(self.registry, self.settings),
+            )
+        )
         return await self.work()
 
     async def work(self) -> int:
@@ -177,6 +184,14 @@ def served_by(registry: Registry, settings: Settings) -> Served:
         default = registry.catch_all.max_retries
         limits = dict.fromkeys(registry.by_type, settings.max_retries) | limits
     return Served(registry.catch_all is not None, sorted(registry.by_type), [], limits, default)
+
+
+def timeouts(registry: Registry, settings: Settings) -> dict[str, float]:
+    """Seconds that an attempt may take, by event type."""
+    handled = {str(event_type_id): each for event_type_id, each in registry.by_type.items()}
+    if registry.catch_all is not None:
+        handled["other"] = registry.catch_all
+    return {name: each.timeout_seconds or settings.timeout_seconds for name, each in handled.items()}
 
 
 def alone(assignment: Assignment) -> Settings:

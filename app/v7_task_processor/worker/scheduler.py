@@ -38,14 +38,22 @@ class Scheduler:
         self.met: set[int] = set()
         """Event types of claimed jobs whose rows may be missing."""
         self.empty_claims = 0
+        self.drained = False
         self.batch_max = BATCH
 
     async def run(self) -> None:
         """Claim until the executor drains. Raises Rescued."""
-        # The listener keeps this up to date; nothing of a paused type may start before it has begun to.
+        # The listener keeps these up to date; nothing of a paused type may start before it has begun to.
         self.set_paused(await self.session.attempt(lambda: queue.paused_event_types(self.session.records)))
         self.set_limited(await self.session.attempt(lambda: queue.limited_event_types(self.session.records)))
+        node_id = self.session.assignment.node_id
+        self.set_drained(await self.session.attempt(lambda: queue.is_drained(self.session.records, node_id)))
         while not self.executor.draining:
+            if self.drained:
+                self.empty_claims += 1  # a lone worker ends of them
+                self.wake.clear()
+                await self.wait(self.wake)
+                continue
             wanted = min(BATCH, self.executor.wanted())
             if wanted == 0:
                 self.executor.room.clear()
@@ -145,6 +153,16 @@ class Scheduler:
             new = served._replace(closed_types=sorted(set(paused) & set(served.open_types)))
         if new != served:
             self.served, self.full = new, frozenset()
+            self.look_everywhere()
+
+    def set_drained(self, drained: bool) -> None:
+        """Claim nothing from now on, and give back what has not started; or go on."""
+        if drained == self.drained:
+            return
+        self.drained = drained
+        if drained:
+            self.executor.give_back()
+        else:
             self.look_everywhere()
 
     def look_everywhere(self) -> None:

@@ -229,7 +229,7 @@ class Supervisor:
         if child.role != "api":
             types = None if report.serves_all else report.event_type_ids
             self.served = self.served._replace(all_types=report.serves_all, open_types=report.event_type_ids)
-            await self.insist(lambda connection: queue.serve(connection, self.member.id, types))
+            await self.insist(lambda connection: queue.serve(connection, self.member.id, types, report.timeouts))
         if not self.up and all(each.ready for each in [*self.workers, *self.apis]):
             self.up = True
             port = self.listener.getsockname()[1] if self.listener else 0
@@ -282,7 +282,7 @@ class Supervisor:
         await self.member.beat()  # and not before: those that were given up must go on starting nothing
 
     async def look_for_suspects(self) -> None:
-        await self.lone.look(self.served, self.stop)
+        await self.lone.look(self.served, lambda: self.stop.is_set() or self.member.drained_by is not None)
 
     async def lone_life(self, child: Child) -> int:
         """One life of a lone worker; and a rest, where it could not even start."""

@@ -38,12 +38,12 @@ def conforms(document: Any, schema: Any, value: Any, where: str = "$") -> None:
 
 
 def members(document: Any, schema: Any, value: dict[str, Any], where: str) -> None:
-    properties = schema.get("properties", {})
+    properties, others = schema.get("properties", {}), schema.get("additionalProperties")
     missing = [name for name in schema.get("required", []) if name not in value]
     assert not missing, f"{where} lacks {missing}"
     for name, each in value.items():
-        assert name in properties, f"{where} has {name}, which is not described"
-        conforms(document, properties[name], each, f"{where}.{name}")
+        assert name in properties or others, f"{where} has {name}, which is not described"
+        conforms(document, properties.get(name, others), each, f"{where}.{name}")
 
 
 def fits(document: Any, schema: Any, value: Any) -> bool:

@@ -39,6 +39,21 @@ FAILURE = {
     "log": "2030-01-31T12:00:01.500000Z [warning] the amount is negative amount=-1",
 }
 JOB_DETAIL = {**JOB, "event_data": {"amount": -1}, "failures": [FAILURE], "log": None}
+WHY = {
+    "id": 43,
+    "status": "queued",
+    "cause": "paused",
+    "why": "Job 43 waits because its type, 5, is paused since 2030-01-31 12:00:00 UTC by ann, the shop is down.",
+    "event_type_id": 5,
+    "since": "2030-01-31T12:00:00Z",
+    "until": None,
+    "by": "ann, the shop is down",
+    "worker": None,
+    "error": None,
+    "ahead": None,
+    "ahead_at_least": False,
+    "estimate_seconds": None,
+}
 DEPTH = {"scheduled": 0, "queued": 10000, "running": 1, "dead": 2, "capped": ["queued"]}
 OLDEST = {"queued_at": "2030-01-31T12:00:00Z", "age_seconds": 7200.0, "at_least": False}
 RATE = {
@@ -91,6 +106,9 @@ NODES = [
         "heartbeat_at": "2030-01-31T14:00:00Z",
         "beat_age_seconds": 1.5,
         "alive": True,
+        "drained_at": None,
+        "drained_by": None,
+        "timeouts": {"1": 300.0, "5": 30.0},
         "workers": [WORKER],
     }
 ]

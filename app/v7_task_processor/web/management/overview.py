@@ -109,6 +109,40 @@ async def limit(call: Call) -> LimitState:
     return LimitState(event_type_id=call.id, concurrency_limit=to)
 
 
+class Drain(msgspec.Struct, frozen=True):
+    """Who drains it, for those who will ask."""
+
+    drained_by: Text | None = None
+
+
+class NodeState(msgspec.Struct, frozen=True, kw_only=True):
+    """Since when a node takes no more jobs; null: it takes them."""
+
+    id: int
+    drained_at: dt.datetime | None
+
+
+async def drain(call: Call) -> NodeState:
+    by = call.body.drained_by or f"the management API, {call.caller.who}"
+    since = await call.store.act(lambda connection: queue.drain_node(connection, call.id, by))
+    if since is None:
+        raise no_node(call.id)
+    return NodeState(id=call.id, drained_at=since)
+
+
+async def undrain(call: Call) -> NodeState:
+    if not await call.store.act(lambda connection: queue.resume_node(connection, call.id)):
+        raise no_node(call.id)
+    return NodeState(id=call.id, drained_at=None)
+
+
+def no_node(node_id: int) -> Problem:
+    detail = (
+        f"There is no node {node_id}: GET /api/workers/v1 lists those there are. A worker is drained with its node."
+    )
+    return Problem("not-found", detail)
+
+
 async def workers(call: Call) -> Nodes:
     return Nodes(nodes=await call.store.read(lambda connection: listing.nodes(connection, RUNNING_SHOWN_MAX)))
 

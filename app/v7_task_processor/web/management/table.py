@@ -7,7 +7,7 @@ from .examples import ACT as NOTED
 from .examples import JOB, JOB_DETAIL, MINUTE, NODES, OPERATION, OVERVIEW, TYPE
 from .jobs import Acted, JobDetail, JobsQuery, Priority, Redrive, Reschedule
 from .operations import AuditQuery, Many, ManyOf, ManyUntil, Meant, OperationsQuery
-from .overview import LimitState, Nodes, Pause, Series, SeriesQuery, TypeLimit, TypesQuery, TypeState
+from .overview import Drain, LimitState, Nodes, NodeState, Pause, Series, SeriesQuery, TypeLimit, TypesQuery, TypeState
 
 ONE = ("not-found",)
 ACT = ("not-found", "conflict", "not-known")
@@ -120,6 +120,16 @@ ROUTES = [
     Route(
         "GET", "/api/workers/v1", "listWorkers", "Nodes and their workers, and what each runs.", overview.workers,
         Nodes, {"nodes": NODES},
+    ),
+    Route(
+        "POST", "/api/workers/v1/{id}/drain", "drainNode",
+        "Let a node take no more jobs. What it runs is finished; it stays idle until it is resumed, or started anew.",
+        overview.drain, NodeState, {"id": 1, "drained_at": "2030-01-31T12:00:00Z"}, body=Drain,
+        asks={"drained_by": "ann, its disk is changed"}, problems=("not-found", "not-known"),
+    ),
+    Route(
+        "POST", "/api/workers/v1/{id}/resume", "resumeNode", "Let a node take jobs again.", overview.undrain, NodeState,
+        {"id": 1, "drained_at": None}, body=Nothing, asks={}, problems=("not-found", "not-known"),
     ),
     Route("GET", "/api/stats/v1", "getStats", "Everything at a glance.", overview.stats, Overview, OVERVIEW),
     Route(
