@@ -44,9 +44,11 @@ LOOKS = {
     "by correlation": f"{JOBS}?correlation_id=nobody",
     "attempted twice": f"{JOBS}?attempt_min=2",
     "one job": JOBS + "/{id}",
+    "why one does not run": JOBS + "/{id}/why",
     "event types": "/api/event-types/v1",
     "workers": "/api/workers/v1",
     "stats": "/api/stats/v1",
+    "a day by the minute": "/api/stats/v1/series?hours=24",
     "metrics": "/metrics",
 }
 

@@ -33,6 +33,7 @@ COMMANDS = (
     ["jobs", "priority"],
     ["jobs", "redrive"],
     ["jobs", "export"],
+    ["why"],
     ["dead"],
     ["dead", "list"],
     ["dead", "show"],

@@ -5,6 +5,8 @@ from typing import Any
 
 import psycopg
 
+from v7_task_processor import listing
+
 from .command import answer, v7
 from .nodes import Node, enqueue, get, jobs, node, wait_for_end, wait_until
 
@@ -68,6 +70,10 @@ def test_a_drained_node_finishes_what_it_runs_and_takes_nothing(database_url: st
         assert {status for _, status, _ in jobs(database_url)[1:]} == {"queued"}
         assert "drained" in state(database_url)
         assert get(address, "/readyz") == 200
+        with listing.reading(database_url) as connection:
+            why = listing.why(connection, waiting[0])
+        assert why is not None
+        assert (why.cause, str(why.by).partition(" by ")[0]) == ("drained", "v7 workers drain")
         assert answer("workers", "resume", node_id(database_url), url=database_url)["drained_at"] is None
         wait_for_end(database_url)
         assert sorted(job_id for job_id, _, _ in started.starts()) == [held, *waiting, suspect]

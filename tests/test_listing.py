@@ -248,6 +248,8 @@ def full(server_url: str, template: str) -> Iterator[str]:
     [
         pytest.param(listing.overview, id="overview"),
         pytest.param(listing.types_page, id="types"),
+        pytest.param(lambda connection: listing.why(connection, 10_000), id="why"),
+        pytest.param(listing.series, id="series"),
         pytest.param(listing.nodes, id="nodes"),
         pytest.param(lambda connection: listing.jobs_page(connection, Filter()), id="jobs"),
         pytest.param(lambda connection: listing.jobs_page(connection, Filter(), after=5000), id="jobs after"),

@@ -38,6 +38,7 @@ SECTIONS = {
         "send": Entry("send:send", "Send an event, or a file of them, to a running server."),
         "status": Entry("status:status", "Everything at a glance."),
         "jobs": Entry("jobs:jobs", "List jobs, show one with its whole history."),
+        "why": Entry("why:why", "Why a job does not run, in one sentence."),
         "dead": Entry("dead:dead", "List dead letters, show one, run them again."),
         "types": Entry("types:types", "List event types, pause, resume and limit them."),
         "workers": Entry("workers:workers", "Nodes and their workers, drain and resume them."),

@@ -27,6 +27,7 @@ from .operations import ActPage, ActRow, Given, OperationPage, OperationRow, act
 from .series import HOURS_MAX, Minute, TypeRate, event_type_rates, series
 from .server import Transaction, missing_days, oldest_transaction
 from .session import now, reading
+from .why import Why, why
 
 __all__ = [
     "FINISHED",
@@ -55,6 +56,7 @@ __all__ = [
     "TypePage",
     "TypeRate",
     "TypeRow",
+    "Why",
     "WorkerRow",
     "acts_page",
     "dead_page",
@@ -74,4 +76,5 @@ __all__ = [
     "reading",
     "series",
     "types_page",
+    "why",
 ]

@@ -87,7 +87,7 @@ def between(one: Sequence[dt.datetime | float], following: Sequence[dt.datetime 
 
 
 def event_type_rates(connection: sa.Connection) -> list[TypeRate]:
-    """The types of which attempts ended in the last hour, by number: the fifty that came first, all others as one."""
+    """The types of which attempts ended in the last hour, by number; those after the first fifty as one, at the end."""
     moment = now(connection)
     noted = sa.select(minutes.c.noted_at, minutes.c.counts).where(minutes.c.counts.is_not(None))
     row = connection.execute(

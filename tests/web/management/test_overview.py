@@ -1,5 +1,6 @@
 """Types, workers and everything at a glance."""
 
+from ...population import KEYS, note_minutes
 from ..support import ApiProcess, rows
 from .support import answer, post, problem
 
@@ -59,6 +60,40 @@ def test_workers_and_what_they_run(populated: ApiProcess) -> None:
     assert job["seconds"] >= 10
     assert (beta["alive"], beta["workers"]) == (False, [])
     assert "There is no query parameter 'x'" in problem(populated.client.get("/api/workers/v1?x=1"), 400)
+
+
+def test_drain_and_resume(populated: ApiProcess, database_url: str) -> None:
+    state = "select drained_by from v7.workers where id = 1"
+    first = answer(post(populated, "/api/workers/v1/1/drain", '{"drained_by": "ann"}'))
+    assert first["id"] == 1
+    assert answer(post(populated, "/api/workers/v1/1/drain")) == first, "it is drained since the first time"
+    alpha, _ = answer(populated.client.get("/api/workers/v1"))["nodes"]
+    assert (alpha["drained_at"], alpha["drained_by"]) == (first["drained_at"], "ann")
+    assert answer(populated.client.get(f"/api/jobs/v1/{KEYS['queued']}/why"))["by"] == "ann"
+    resumed = {"id": 1, "drained_at": None}
+    for _ in range(2):
+        assert answer(post(populated, "/api/workers/v1/1/resume")) == resumed
+    answer(post(populated, "/api/workers/v1/1/drain"))
+    assert rows(database_url, state) == [("the management API, from 127.0.0.1",)]
+    answer(post(populated, "/api/workers/v1/1/resume"))
+    for act in ("drain", "resume"):
+        assert "A worker is drained with its node" in problem(post(populated, f"/api/workers/v1/2/{act}"), 404)
+    assert "drained_by is 1" in problem(post(populated, "/api/workers/v1/1/drain", '{"drained_by": 1}'), 400)
+
+
+def test_why(populated: ApiProcess) -> None:
+    found = answer(populated.client.get(f"/api/jobs/v1/{KEYS['paused']}/why"))
+    assert (found["cause"], found["by"]) == ("paused", "v7 types pause by someone@somewhere")
+    assert problem(populated.client.get("/api/jobs/v1/999/why"), 404).startswith("There is no job 999")
+
+
+def test_minute_by_minute(populated: ApiProcess, database_url: str) -> None:
+    note_minutes(database_url)
+    (minute,) = answer(populated.client.get("/api/stats/v1/series"))["minutes"]
+    assert [minute[name] for name in ("received", "succeeded", "failed", "dead", "retried")] == [10, 8, 2, 1, 1]
+    assert answer(populated.client.get("/api/stats/v1/series?hours=24"))["minutes"] == [minute]
+    for hours in (0, 25, "x"):
+        assert "from 1 to 24" in problem(populated.client.get(f"/api/stats/v1/series?hours={hours}"), 400)
 
 
 def test_everything_at_a_glance(populated: ApiProcess) -> None:

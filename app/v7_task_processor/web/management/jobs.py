@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from ... import listing, queue
 from ...database import transaction
-from ...listing import Detail, FailureRow, Filter, JobRow, Page
+from ...listing import Detail, FailureRow, Filter, JobRow, Page, Why
 from ...maintenance import recognise
 from ...queue import Connection
 from ...redaction import MASK, has_mask
@@ -107,6 +107,13 @@ async def job(call: Call) -> JobDetail:
     if found is None:
         raise missing(call.id)
     return whole(found)
+
+
+async def why(call: Call) -> Why:
+    found = await call.store.read(lambda connection: listing.why(connection, call.id))
+    if found is None:
+        raise missing(call.id)
+    return found
 
 
 def whole(found: Detail) -> JobDetail:

@@ -1,10 +1,10 @@
 """Every endpoint of the management, once: Starlette's routes and the OpenAPI document are made from this."""
 
-from ...listing import ActPage, OperationPage, OperationRow, Overview, Page, TypePage
+from ...listing import ActPage, OperationPage, OperationRow, Overview, Page, TypePage, Why
 from . import jobs, operations, overview
 from .call import Nothing, Route
 from .examples import ACT as NOTED
-from .examples import JOB, JOB_DETAIL, MINUTE, NODES, OPERATION, OVERVIEW, TYPE
+from .examples import JOB, JOB_DETAIL, MINUTE, NODES, OPERATION, OVERVIEW, TYPE, WHY
 from .jobs import Acted, JobDetail, JobsQuery, Priority, Redrive, Reschedule
 from .operations import AuditQuery, Many, ManyOf, ManyUntil, Meant, OperationsQuery
 from .overview import Drain, LimitState, Nodes, NodeState, Pause, Series, SeriesQuery, TypeLimit, TypesQuery, TypeState
@@ -52,6 +52,10 @@ ROUTES = [
     Route(
         "GET", "/api/jobs/v1/{id}", "getJob", "One job, with its event and every attempt that failed.", jobs.job,
         JobDetail, JOB_DETAIL, problems=ONE,
+    ),
+    Route(
+        "GET", "/api/jobs/v1/{id}/why", "whyNotRunning", "Why a job does not run, in one sentence, and as fields.",
+        jobs.why, Why, WHY, problems=ONE,
     ),
     Route(
         "POST", "/api/jobs/v1/{id}/cancel", "cancelJob",
