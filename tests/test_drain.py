@@ -78,6 +78,9 @@ def test_a_drained_node_finishes_what_it_runs_and_takes_nothing(database_url: st
         wait_for_end(database_url)
         assert sorted(job_id for job_id, _, _ in started.starts()) == [held, *waiting, suspect]
         assert "takes jobs" in state(database_url)
+        acts = answer("audit", "--json", url=database_url)["acts"]
+        noted = [(act["act"], act["given"]["node_id"]) for act in acts]
+        assert noted == [("resume", node_id(database_url)), ("drain", node_id(database_url))]
         assert started.stop() == 0
 
 

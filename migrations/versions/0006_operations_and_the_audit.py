@@ -128,7 +128,7 @@ def upgrade() -> None:
             "act",
             sa.Text(),
             nullable=False,
-            comment="cancel, retry, reschedule, priority, redrive; pause, resume; stop (of an operation).",
+            comment="cancel, retry, reschedule, priority, redrive; pause, resume, limit; drain; stop (an operation).",
         ),
         sa.Column(
             "job_id",
@@ -136,7 +136,9 @@ def upgrade() -> None:
             nullable=True,
             comment="The job that it was done with; null: another thing, or many jobs.",
         ),
-        sa.Column("event_type_id", sa.BigInteger(), nullable=True, comment="pause, resume: the type. Else null."),
+        sa.Column(
+            "event_type_id", sa.BigInteger(), nullable=True, comment="pause, resume, limit: the type. Else null."
+        ),
         sa.Column(
             "operation_id",
             sa.BigInteger(),

@@ -1,9 +1,6 @@
 """Flags that several commands take, and the examples below their help."""
 
 import functools
-import getpass
-import os
-import platform
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -72,15 +69,6 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 limit_option = click.option(
     "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, metavar="NUMBER", help="How many."
 )
-
-
-def asker() -> str:
-    """Who gives the command, for those who will ask."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # in a container a number may have no name
-        user = f"user {os.getuid()}"
-    return f"{user}@{platform.node()}"
 
 
 def examples(*lines: str) -> str:

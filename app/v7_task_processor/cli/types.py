@@ -161,8 +161,10 @@ def limit(settings: Settings, as_json: bool, event_type_id: int, at_once: int | 
         raise click.UsageError("Say how many, or --none.")
 
     async def step(url: str) -> None:
-        async with await database.connect(url) as connection:
+        async with await database.connect(url) as connection, database.transaction(connection):
             await queue.limit_event_type(connection, event_type_id, at_once)
+            given = {"concurrency_limit": at_once}
+            await queue.note_act(connection, hand(), "limit", event_type_id=event_type_id, given=given)
 
     with checked(settings) as place:
         asyncio.run(step(place.url))

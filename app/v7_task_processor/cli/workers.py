@@ -12,7 +12,8 @@ from ..errors import V7Error
 from ..listing import NodeRow, WorkerRow
 from ..queue import Connection
 from ..settings import Settings
-from .options import DATABASE, asker, examples, json_option, settings_options
+from .hand import hand
+from .options import DATABASE, examples, json_option, settings_options
 from .output import Column, document, table
 from .place import checked, reading
 from .text import clock, plain, short_age
@@ -103,8 +104,10 @@ def drain(settings: Settings, as_json: bool, node: str) -> None:
 
     It stays idle until it is resumed. A node that is started anew takes jobs.
     """
-    by = f"v7 workers drain by {asker()}"
-    node_id, since = act(settings, node, lambda connection, node_id: queue.drain_node(connection, node_id, by))
+    by = f"v7 workers drain by {hand().who}"
+    node_id, since = act(
+        settings, node, "drain", lambda connection, node_id: queue.drain_node(connection, node_id, by), drained_by=by
+    )
     if since is None:
         raise no_node(node)
     if as_json:
@@ -119,7 +122,7 @@ def drain(settings: Settings, as_json: bool, node: str) -> None:
 @settings_options(*DATABASE)
 def resume(settings: Settings, as_json: bool, node: str) -> None:
     """Let a node, by its number or its name, take jobs again."""
-    node_id, done = act(settings, node, queue.resume_node)
+    node_id, done = act(settings, node, "resume", queue.resume_node)
     if not done:
         raise no_node(node)
     if as_json:
@@ -129,7 +132,11 @@ def resume(settings: Settings, as_json: bool, node: str) -> None:
 
 
 def act(
-    settings: Settings, node: str, transition: Callable[[Connection, int], Awaitable[Answer]]
+    settings: Settings,
+    node: str,
+    verb: str,
+    transition: Callable[[Connection, int], Awaitable[Answer]],
+    **given: object,
 ) -> tuple[int, Answer]:
     """What it answered for the node of that number or name, and its number. Raises V7Error where there is none."""
     with checked(settings) as place:
@@ -141,8 +148,11 @@ def act(
             raise V7Error(f"Several nodes are called {node}: name one by its number, {' or '.join(map(str, named))}.")
 
         async def step() -> Answer:
-            async with await database.connect(place.url) as connection:
-                return await transition(connection, named[0])
+            async with await database.connect(place.url) as connection, database.transaction(connection):
+                answer = await transition(connection, named[0])
+                if answer:
+                    await queue.note_act(connection, hand(), verb, given={"node_id": named[0], **given})
+                return answer
 
         return named[0], asyncio.run(step())
 

@@ -105,7 +105,14 @@ async def resume(call: Call) -> TypeState:
 
 async def limit(call: Call) -> LimitState:
     to: int | None = call.body.concurrency_limit
-    await call.store.act(lambda connection: queue.limit_event_type(connection, call.id, to))
+
+    async def step(connection: Connection) -> None:
+        async with transaction(connection):
+            await queue.limit_event_type(connection, call.id, to)
+            given = {"concurrency_limit": to}
+            await queue.note_act(connection, call.caller.hand, "limit", event_type_id=call.id, given=given)
+
+    await call.store.act(step)
     return LimitState(event_type_id=call.id, concurrency_limit=to)
 
 
@@ -124,14 +131,30 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True):
 
 async def drain(call: Call) -> NodeState:
     by = call.body.drained_by or f"the management API, {call.caller.who}"
-    since = await call.store.act(lambda connection: queue.drain_node(connection, call.id, by))
+
+    async def step(connection: Connection) -> dt.datetime | None:
+        async with transaction(connection):
+            since = await queue.drain_node(connection, call.id, by)
+            if since:
+                given = {"node_id": call.id, "drained_by": by}
+                await queue.note_act(connection, call.caller.hand, "drain", given=given)
+        return since
+
+    since = await call.store.act(step)
     if since is None:
         raise no_node(call.id)
     return NodeState(id=call.id, drained_at=since)
 
 
 async def undrain(call: Call) -> NodeState:
-    if not await call.store.act(lambda connection: queue.resume_node(connection, call.id)):
+    async def step(connection: Connection) -> bool:
+        async with transaction(connection):
+            known = await queue.resume_node(connection, call.id)
+            if known:
+                await queue.note_act(connection, call.caller.hand, "resume", given={"node_id": call.id})
+        return known
+
+    if not await call.store.act(step):
         raise no_node(call.id)
     return NodeState(id=call.id, drained_at=None)
 
