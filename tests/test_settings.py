@@ -48,9 +48,17 @@ def test_the_defaults_are_those_that_are_documented() -> None:
     found = load(environment={})
     assert (found.host, found.port, found.data_dir, found.api_processes) == ("127.0.0.1", 4000, ".v7", 1)
     assert (found.concurrency, found.max_retries, found.retry_seconds, found.timeout_seconds) == (16, 5, 1, 300)
-    assert (found.retention_days, found.shutdown_seconds, found.body_bytes_max) == (7, 25, 2**20)
+    assert (found.retention_days, found.shutdown_seconds, found.grace_seconds) == (7, 25, 0)
+    assert found.body_bytes_max == 2**20
     assert (found.database_url, found.handlers, found.api_keys, found.admin_token) == (None, None, None, None)
     assert found.worker_processes >= 1
+
+
+def test_a_grace_period_is_part_of_the_time_to_shut_down() -> None:
+    assert load(environment={"V7_GRACE_SECONDS": "5"}).grace_seconds == 5
+    said = "V7_GRACE_SECONDS is 6: it is part of V7_SHUTDOWN_SECONDS, which is 6, and must be less."
+    assert refusal(V7_GRACE_SECONDS="6", V7_SHUTDOWN_SECONDS="6") == said
+    load(environment={"V7_SHUTDOWN_SECONDS": "0"})
 
 
 def test_every_field_has_its_variable() -> None:

@@ -125,6 +125,16 @@ def load(source: str | None) -> Registry:
     return registry
 
 
+def check_types(registry: Registry, only: frozenset[int] | None) -> None:
+    """Raises ConfigurationError where a type is asked for that no handler serves: its jobs would fail for it."""
+    unserved = sorted(each for each in only or () if registry.find(each) is None)
+    if unserved:
+        raise ConfigurationError(
+            f"V7_TYPES: no handler serves {', '.join(map(str, unserved))}. "
+            f"The handlers serve {', '.join(map(str, sorted(registry.by_type)))}."
+        )
+
+
 def import_file(path: Path) -> None:
     if not path.is_file():
         raise ConfigurationError(f"V7_HANDLERS: there is no file {path}.")

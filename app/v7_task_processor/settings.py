@@ -15,6 +15,7 @@ from .errors import ConfigurationError
 from .keys import Keys
 
 Text = Annotated[str, Meta(min_length=1)]
+Types = Annotated[str, Meta(pattern=r"^\s*-?\d{1,18}(\s*,\s*-?\d{1,18})*\s*$")]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["console", "json"]
 
@@ -26,6 +27,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: Text = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 4000
     handlers: Text | None = None
+    types: Types | None = None
     data_dir: Text = ".v7"
     api_processes: Annotated[int, Meta(ge=1, le=64)] = 1
     worker_processes: Annotated[int, Meta(ge=1, le=256)] = msgspec.field(default_factory=lambda: os.cpu_count() or 1)
@@ -35,6 +37,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     timeout_seconds: Annotated[float, Meta(gt=0, le=7 * 86400)] = 300.0
     retention_days: Annotated[int, Meta(ge=0, le=3650)] = 7
     shutdown_seconds: Annotated[float, Meta(ge=0, le=3600)] = 25.0
+    grace_seconds: Annotated[float, Meta(ge=0, le=3600)] = 0.0
     body_bytes_max: Annotated[int, Meta(ge=1024, le=64 * 2**20)] = 2**20
     api_keys: Text | None = None
     admin_token: Text | None = None
@@ -55,6 +58,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def redacted(self) -> frozenset[str]:
         """The keys of event_data, in small letters, whose values are not shown."""
         return frozenset(name.strip().casefold() for name in (self.redact or "").split(",") if name.strip())
+
+    @property
+    def only_types(self) -> frozenset[int] | None:
+        """The event types that this node shall handle, of those that its handlers serve; None: all of them."""
+        return None if self.types is None else frozenset(map(int, self.types.split(",")))
 
 
 UNPREFIXED = ("DATABASE_URL", "HOST", "PORT", "LOG_LEVEL", "LOG_FORMAT")
@@ -88,7 +96,13 @@ def load(flags: Mapping[str, object] | None = None, environment: Mapping[str, st
     values |= {field: value for field, value in (flags or {}).items() if value is not None}
     for field, value in values.items():
         values[field] = checked(field, read(value) if isinstance(value, InFile) else value)
-    return Settings(**values)  # type: ignore[arg-type]
+    settings = Settings(**values)  # type: ignore[arg-type]
+    if settings.grace_seconds and settings.grace_seconds >= settings.shutdown_seconds:
+        raise ConfigurationError(
+            f"V7_GRACE_SECONDS is {settings.grace_seconds:g}: it is part of V7_SHUTDOWN_SECONDS, "
+            f"which is {settings.shutdown_seconds:g}, and must be less."
+        )
+    return settings
 
 
 def given(names: Mapping[str, str], source: str) -> dict[str, object]:
@@ -158,6 +172,8 @@ def refuse_parts(field: str, value: str) -> None:
 
 def wanted(hint: Any) -> str:
     """What a field takes, in words, from its type."""
+    if hint == Types:
+        return "one event type or more, separated by commas"
     if get_origin(hint) is Literal:
         return " or ".join(get_args(hint))
     kind, meta = get_args(hint) if get_origin(hint) is Annotated else (hint, Meta())

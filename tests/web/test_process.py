@@ -6,8 +6,10 @@ import http.client
 import signal
 import socket
 import threading
+import time
 
 import httpx
+import psutil
 import psycopg
 import pytest
 
@@ -90,6 +92,23 @@ async def test_draining_under_load_loses_nobody_an_answer(database_url: str) -> 
     assert sorted(ids) == [row[0] for row in rows(database_url, "select id from v7.jobs order by id")]
 
 
+def test_in_its_grace_period_it_serves_on_and_keeps_no_connection(database_url: str) -> None:
+    with process(database_url, shutdown_seconds=20, grace_seconds=2) as api:
+        assert api.client.get("/readyz").headers.get("connection") != "close"
+        api.process.send_signal(signal.SIGTERM)
+        while (looked := api.client.get("/readyz")).status_code == 200:
+            pass
+        assert looked.status_code == 503
+        assert looked.headers["connection"] == "close"
+        answer = api.post(body())
+        assert answer.status_code == 200
+        assert answer.headers["connection"] == "close"
+        api.listener.close()
+        assert api.process.wait(60) == 0
+        with pytest.raises(httpx.ConnectError):
+            api.post(body())
+
+
 def test_draining_does_not_wait_longer_than_it_may(database_url: str) -> None:
     with process(database_url, shutdown_seconds=0.5) as api, psycopg.connect(database_url) as connection:
         connection.execute(LOCK)
@@ -128,3 +147,30 @@ def test_connections_beyond_the_usual_limit_of_files(database_url: str) -> None:
         for _ in range(1500):
             stack.enter_context(socket.create_connection(("127.0.0.1", api.port)))
         assert api.post(body()).status_code == 200
+
+
+def test_who_connected_while_it_stood_still_is_answered_before_it_ends(database_url: str) -> None:
+    """It gets no processor just when its grace period is over."""
+    lines = [f"POST {PATH} HTTP/1.1", "Host: x", "Content-Type: application/json", f"Content-Length: {len(body())}"]
+    request = "\r\n".join([*lines, "", ""]).encode() + body()
+    for _ in range(5):
+        with process(database_url, shutdown_seconds=20, grace_seconds=1) as api, contextlib.ExitStack() as stack:
+            stopped = psutil.Process(api.process.pid)
+            api.listener.close()
+            api.process.send_signal(signal.SIGTERM)
+            while api.client.get("/readyz").status_code == 200:
+                pass
+            stopped.suspend()
+            try:
+                came = stack.enter_context(socket.create_connection(("127.0.0.1", api.port)))
+            except ConnectionRefusedError:  # too late
+                continue
+            came.sendall(request)
+            time.sleep(1.5)
+            stopped.resume()
+            answer = came.recv(65536)
+            assert b" 200 " in answer
+            assert b"connection: close" in answer
+            assert api.process.wait(60) == 0
+            return
+    pytest.fail("it was never stopped in time")

@@ -17,6 +17,7 @@ FLAGS = {
     "host": ("ADDRESS", "Where to listen."),
     "port": ("NUMBER", "The port to listen on; 0 takes a free one."),
     "handlers": ("MODULE|FILE", "Your handlers: a module's name or a file's path."),
+    "types": ("TYPES", "Only these event types, by commas, of those that the handlers serve."),
     "api_processes": ("NUMBER", "Processes that take events in."),
     "worker_processes": ("NUMBER", "Processes that run handlers."),
     "concurrency": ("NUMBER", "Attempts at once in each of them."),
@@ -25,7 +26,7 @@ FLAGS = {
 }
 DATABASE = ("database_url", "data_dir")
 LISTEN = ("host", "port", "api_processes")
-WORK = ("handlers", "worker_processes", "concurrency")
+WORK = ("handlers", "types", "worker_processes", "concurrency")
 LOGS = ("log_level", "log_format")
 
 

@@ -85,6 +85,7 @@ def api(settings: Settings) -> int:
 @click.command(
     epilog=examples(
         "v7 worker --handlers handlers.py",
+        "v7 worker --handlers handlers.py --types 1,2,5",
         "DATABASE_URL=postgresql://me@db.example/events v7 worker --handlers shop.handlers --concurrency 50",
     )
 )

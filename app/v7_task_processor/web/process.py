@@ -61,7 +61,9 @@ class Api:
         self.readiness = Readiness(self.url, self.ingest)
         self.metrics = Metrics(self.url, Account(counts.collect()))
         app = application(settings, self.ingest, self.readiness, self.metrics)
-        self.server = Server(app, settings.shutdown_seconds - self.last_commits_seconds)
+        left = settings.shutdown_seconds - self.last_commits_seconds
+        grace_seconds = min(settings.grace_seconds, left)
+        self.server = Server(app, left - grace_seconds, grace_seconds=grace_seconds)
 
     async def run(self) -> None:
         """Serve until told to stop."""
@@ -85,6 +87,6 @@ class Api:
         await self.metrics.stop()
 
     def drain(self) -> None:
-        """Take no new connections, answer what is on its way, then end."""
+        """Say that we are not ready, serve on until proxies have seen it, answer what is on its way, then end."""
         self.readiness.draining = True
         self.server.drain()

@@ -1,7 +1,8 @@
-"""uvicorn's server, except that it leaves signals to us, sweeps its connections, and drains without cutting any."""
+"""uvicorn's server, except that it leaves signals to us, sweeps its connections, and leaves without cutting any."""
 
 import asyncio
 import contextlib
+import select
 import socket
 from collections.abc import Iterator
 from typing import cast
@@ -15,14 +16,17 @@ from .protocol import Protocol, State
 KEEP_ALIVE_SECONDS = 75
 SWEEP_TICKS = 10
 """uvicorn ticks ten times a second."""
-GRACE_SECONDS_MAX = 1.0
+LAST_REQUESTS_SECONDS_MAX = 1.0
 
 
 class Server(Uvicorn):
-    """Serves on sockets that are bound already."""
+    """Serves on sockets that are bound already. `grace_seconds` is what it goes on for when it is told to leave."""
 
-    def __init__(self, app: ASGIApp, shutdown_seconds: float, protocol: type[Protocol] = Protocol) -> None:
-        self.grace_seconds = min(GRACE_SECONDS_MAX, shutdown_seconds / 4)
+    def __init__(
+        self, app: ASGIApp, shutdown_seconds: float, protocol: type[Protocol] = Protocol, grace_seconds: float = 0.0
+    ) -> None:
+        self.grace_seconds = grace_seconds
+        self.last_requests_seconds = min(LAST_REQUESTS_SECONDS_MAX, shutdown_seconds / 4)
         super().__init__(
             Config(
                 app,
@@ -37,7 +41,7 @@ class Server(Uvicorn):
                 server_header=False,
                 proxy_headers=False,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=int(shutdown_seconds - self.grace_seconds),
+                timeout_graceful_shutdown=int(shutdown_seconds - self.last_requests_seconds),
             )
         )
         self.server_state: State = State()
@@ -60,7 +64,7 @@ class Server(Uvicorn):
         return await super().on_tick(counter)
 
     def drain(self) -> None:
-        """Accept no more, answer what comes on open connections and close each after it, then end."""
+        """Close each connection after its next answer; after the grace period accept no more, and end."""
         if not self.started:
             self.should_exit = True
         elif self.draining is None:
@@ -68,6 +72,9 @@ class Server(Uvicorn):
             self.draining = asyncio.create_task(self.end())
 
     async def end(self) -> None:
+        # A proxy sends us requests until it has seen that we are not ready.
+        await asyncio.sleep(self.grace_seconds)
+        await self.accept_last()
         for server in self.servers:
             server.close()
         for connection in self.server_state.connections:
@@ -75,7 +82,22 @@ class Server(Uvicorn):
                 connection.shutdown()
         # A client that sent a request just now would lose it if its idle connection were closed at once.
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self.grace_seconds):
+            async with asyncio.timeout(self.last_requests_seconds):
                 while self.server_state.connections:  # noqa: ASYNC110 (nobody tells when a connection goes)
                     await asyncio.sleep(0.01)
         self.should_exit = True
+
+    async def accept_last(self) -> None:
+        """Take in whoever has connected already, while we had no processor perhaps: closing would cut them off."""
+        listeners = [listener for server in self.servers for listener in server.sockets]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.last_requests_seconds):
+                while any(map(is_readable, listeners)):  # noqa: ASYNC110 (the loop itself is to have a turn)
+                    await asyncio.sleep(0)
+
+
+def is_readable(listener: socket.socket) -> bool:
+    """Whether a connection waits to be accepted."""
+    poll = select.poll()
+    poll.register(listener.fileno(), select.POLLIN)
+    return bool(poll.poll(0))

@@ -47,6 +47,7 @@ def main(fd: int) -> None:
     os.environ["DATABASE_URL"] = assignment.settings.database_url or ""
     try:
         registry = handlers.load(assignment.settings.handlers)
+        handlers.check_types(registry, assignment.settings.only_types)
     except ConfigurationError as error:
         parent.report(Report(ready=False, error=str(error)))
         leave(error.exit_code)
@@ -183,6 +184,8 @@ def served_by(registry: Registry, settings: Settings) -> Served:
         # The catch-all's limit is that of every type without a handler of its own.
         default = registry.catch_all.max_retries
         limits = dict.fromkeys(registry.by_type, settings.max_retries) | limits
+    if settings.only_types is not None:
+        return Served(False, sorted(settings.only_types), [], limits, default)
     return Served(registry.catch_all is not None, sorted(registry.by_type), [], limits, default)
 
 
