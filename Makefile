@@ -26,12 +26,12 @@ mutants: .venv/dev ## take each promise from the product in turn, and see that t
 soak: .venv/dev ## faults at random under load, and the ledger at the end (SECONDS=60 SEED=1)
 	@$(BIN)/python -m tests.faults.soak $(or $(SECONDS),60) $(or $(SEED),1) $(SOAK_ARGS)
 
-check: .venv/dev ## lint, types, import directions, schema drift
+check: .venv/dev ## lint, types, import directions, schema drift, what migrations lock
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/python -m pytest -q --no-header tests/test_schema.py -k drift
+	@$(BIN)/python -m pytest -q --no-header tests/test_schema.py tests/test_migrations.py -k "drift or squawk"
 
 fmt: .venv/dev ## format the code
 	@$(BIN)/ruff check --fix .

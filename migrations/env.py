@@ -15,10 +15,12 @@ def include_name(name: str | None, kind: str, parents: object) -> bool:
 
 
 def run(connection: Connection) -> None:
+    ours = not connection.in_transaction()
     # Nodes may run with fewer rights than the owner: CREATE SCHEMA IF NOT EXISTS asks for them even when it exists.
     if connection.scalar(text("select to_regnamespace('v7')")) is None:
         connection.execute(text("create schema v7"))
-    connection.commit()
+    if ours:
+        connection.commit()
     context.configure(
         connection=connection,
         target_metadata=schema.metadata,
@@ -31,7 +33,10 @@ def run(connection: Connection) -> None:
 
 
 given = context.config.attributes.get("connection")
-if given is not None:
+if context.is_offline_mode():
+    context.configure(dialect_name="postgresql", version_table_schema=schema.SCHEMA)
+    context.run_migrations()
+elif given is not None:
     run(given)
 else:
     with database.engine(load().database_url or "").connect() as own:

@@ -198,6 +198,7 @@ def test_an_older_or_newer_schema_is_78_and_names_migrate(
 ) -> None:
     with psycopg.connect(database_url) as connection:
         connection.execute("update v7.alembic_version set version_num = %s", [version])
+        connection.execute("update v7.server set oldest_schema = %s", [version])
     assert root.run(["worker", "--database-url", database_url]) == 78
     said = capsys.readouterr().err
     assert says in said

@@ -1,6 +1,7 @@
 """Connections, and the version of the schema."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -13,9 +14,11 @@ from v7_task_processor.errors import ConfigurationError, DatabaseUnavailable
 NOWHERE = "postgresql://ann:hunter2@127.0.0.1:1/db"
 
 
-def version(url: str, number: str) -> None:
+def version(url: str, number: str, oldest: str | None = None) -> None:
     with psycopg.connect(url) as connection:
         connection.execute("update v7.alembic_version set version_num = %s", [number])
+        if oldest is not None:
+            connection.execute("update v7.server set oldest_schema = %s", [oldest])
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg", "postgresql+asyncpg"])
@@ -87,10 +90,35 @@ def test_a_schema_that_does_not_fit_says_what_to_do(database_url: str, empty_dat
     version(database_url, "0001")
     with pytest.raises(ConfigurationError, match=r"is version 0001, .*Bring it up to date with: v7 migrate"):
         database.check(database_url)
-    version(database_url, "9999")
+    version(database_url, "9999", "9998")
     for call in (database.check, database.migrate):
         with pytest.raises(ConfigurationError, match="is version 9999, newer than this release"):
             call(database_url)
+
+
+def test_a_newer_schema_that_serves_this_release_is_left_as_it_is(database_url: str) -> None:
+    version(database_url, "9999")
+    database.check(database_url)
+    assert database.migrate(database_url) == ("9999", "9999")
+    assert database.describe(database_url, []).misfit == ""
+
+
+def test_it_waits_for_one_who_migrates(empty_database_url: str) -> None:
+    with psycopg.connect(empty_database_url, application_name=database.MIGRATOR), ThreadPoolExecutor() as pool:
+        checking = pool.submit(database.check, empty_database_url)
+        with pytest.raises(TimeoutError):
+            checking.result(1)
+        database.migrate(empty_database_url)
+        checking.result(60)
+
+
+def test_back_and_forward_by_name(database_url: str) -> None:
+    assert database.migrate(database_url, "0005") == (SCHEMA_VERSION, "0005")
+    with pytest.raises(ConfigurationError, match="is version 0005, this release needs"):
+        database.check(database_url)
+    assert database.migrate(database_url) == ("0005", SCHEMA_VERSION)
+    with pytest.raises(ConfigurationError, match=r"no version 12 of the schema: this release knows 0001 to \d{4}\.$"):
+        database.migrate(database_url, "12")
 
 
 def test_a_server_describes_itself(database_url: str) -> None:

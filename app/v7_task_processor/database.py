@@ -1,24 +1,26 @@
 """Connections to Postgres, and the version of our schema in it."""
 
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from . import migration
 from .deadline import PROMPT_SECONDS_MAX, deadline, hang_up
 from .errors import ConfigurationError, DatabaseUnavailable
 
 if TYPE_CHECKING:  # half a second to import, and most processes never migrate or list
     import sqlalchemy as sa
 
-SCHEMA_VERSION = "0009"
+SCHEMA_VERSION = "0010"
 """The migration that this release needs."""
 
-MIGRATION_LOCK = 0x76375F6D  # "v7_m": one migrator at a time, the others wait and find nothing to do
+MIGRATOR = "v7 migrate"
+"""What the connection of one who migrates calls itself."""
 
 CONNECTION_DEFAULTS = {
     "connect_timeout": "3",  # psycopg waits 130 s for each silent host otherwise
@@ -30,6 +32,7 @@ CONNECTION_DEFAULTS = {
     # nothing (behind a pooler that keeps it to itself, one round trip).
     "target_session_attrs": "read-write",
 }
+MIGRATING_LOOK_SECONDS = 0.2
 STATEMENT_TIMEOUT = "30s"
 # Roles with timeouts of their own are common, and would break what must take its time, or wait.
 SESSION = {
@@ -96,47 +99,39 @@ def connect_to_read(url: str) -> psycopg.Connection[Any]:
     return psycopg.connect(conninfo(url, target_session_attrs="any"))
 
 
-def engine(url: str, *, only_reads: bool = False) -> "sa.Engine":
+def engine(url: str, *, only_reads: bool = False, **instead: str) -> "sa.Engine":
     """For migrations and listings; hot statements use psycopg itself (0.1 ms a statement less)."""
     import sqlalchemy as sa
 
     def connect() -> psycopg.Connection[Any]:
-        return connect_to_read(url) if only_reads else psycopg.connect(conninfo(url))
+        return connect_to_read(url) if only_reads else psycopg.connect(conninfo(url, **instead))
 
     return sa.create_engine("postgresql+psycopg://", creator=connect, poolclass=sa.NullPool)
 
 
-def migrate(url: str) -> tuple[str | None, str]:
-    """Bring the schema to what this release needs: (version before, version after), None where there was none.
+def migrate(url: str, to: str | None = None) -> tuple[str | None, str | None]:
+    """Bring the schema to what this release needs, or to another version: (version before, after), None for none.
 
-    Several at once: one does it, the others wait and find nothing to do. Raises DatabaseUnavailable, and
-    ConfigurationError where the database is of a newer release.
+    A newer schema that serves this release is left as it is, unless a version is named. Several at once: one does it,
+    the others wait and find nothing to do. Raises DatabaseUnavailable; ConfigurationError where the database is of a
+    newer release, or there is no such version; V7Error where the tables are in use without a pause.
     """
     import sqlalchemy as sa
-    from alembic import command
-    from alembic.config import Config
 
-    config = Config()
-    config.set_main_option("script_location", str(migrations()))
-    config.set_main_option("path_separator", "os")
     try:
-        with engine(url).connect() as connection:
-            connection.execute(sa.text("select pg_advisory_lock(:lock)"), {"lock": MIGRATION_LOCK})
-            connection.commit()
-            before = schema_version(connection.connection.driver_connection)
-            if before is not None and before > SCHEMA_VERSION:
-                raise ConfigurationError(mismatch(before))
-            config.attributes["connection"] = connection
-            command.upgrade(config, SCHEMA_VERSION)
+        with engine(url, application_name=MIGRATOR).connect() as connection:
+            plain = connection.connection.driver_connection
+            before = migration.move(connection, to or SCHEMA_VERSION, lambda: schema_version(plain))
+            if problem := misfit(plain, to or SCHEMA_VERSION):
+                raise ConfigurationError(problem)
+            return before, schema_version(plain)
     except (sa.exc.OperationalError, psycopg.OperationalError) as error:
         raise unavailable(error) from None
-    return before, SCHEMA_VERSION
 
 
 def migrations() -> Path:
-    """The folder of the migrations: in the package where it was installed, at the top of a checkout."""
-    packaged = Path(str(resources.files(__package__) / "migrations"))
-    return packaged if packaged.is_dir() else Path(__file__).resolve().parents[2] / "migrations"
+    """The folder of the migrations."""
+    return migration.folder()
 
 
 def schema_version(connection: Any) -> str | None:
@@ -147,18 +142,40 @@ def schema_version(connection: Any) -> str | None:
     return row[0] if row else None
 
 
+def misfit(connection: Any, needed: str = SCHEMA_VERSION) -> str:
+    """Why what needs a version of the schema cannot work here, and what to do; empty: it can.
+
+    A newer schema says itself which is the oldest version that it still serves.
+    """
+    found = schema_version(connection)
+    if found is not None and found > needed:
+        row = connection.execute("select oldest_schema from v7.server").fetchone()
+        found = needed if row is not None and row[0] <= needed else found
+    return "" if found == needed else mismatch(found)
+
+
 def check(url: str) -> None:
-    """Make sure that there is a database with the schema that this release needs.
+    """Make sure that there is a database with a schema that this release can use. Waits for one who migrates.
 
     Raises DatabaseUnavailable or ConfigurationError, each with what to do.
     """
     try:
         with connect_to_read(url) as connection:
-            found = schema_version(connection)
+            connection.autocommit = True
+            while (problem := misfit(connection)) and migrating(connection):
+                time.sleep(MIGRATING_LOOK_SECONDS)
     except psycopg.OperationalError as error:
         raise unavailable(error) from None
-    if found != SCHEMA_VERSION:
-        raise ConfigurationError(mismatch(found))
+    if problem:
+        raise ConfigurationError(problem)
+
+
+def migrating(connection: psycopg.Connection[Any]) -> bool:
+    """Whether somebody migrates this database; an end of his own is certain."""
+    row = connection.execute(
+        "select from pg_stat_activity where datname = current_database() and application_name = %s", [MIGRATOR]
+    ).fetchone()
+    return row is not None
 
 
 class Standby(NamedTuple):
@@ -182,6 +199,8 @@ class Server(NamedTuple):
     is_standby: bool = False
     standbys: tuple[Standby, ...] = ()
     schema: str | None = None
+    misfit: str = ""
+    """Why this release cannot use that schema; empty: it can."""
 
 
 # A backup copies files and a logical subscriber has no pages: neither takes over from this server.
@@ -210,6 +229,7 @@ def describe(url: str, names: list[str]) -> Server:
                 is_standby=row is not None and row[0],
                 standbys=tuple(Standby(*each) for each in connection.execute(STANDBYS).fetchall()),
                 schema=schema_version(connection),
+                misfit=misfit(connection),
             )
     except psycopg.OperationalError as error:
         raise unavailable(error) from None

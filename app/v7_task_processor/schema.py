@@ -244,6 +244,13 @@ server = Table(
     Column("system_identifier", BigInteger, comment="The cluster, by pg_control_system(); null: not seen yet."),
     Column("timeline", BigInteger, comment="Its timeline, a new one after each failover; null: not seen yet."),
     Column("seen_at", Time, nullable=False, server_default=sa.func.now(), comment="When it was first seen there."),
+    Column(
+        "oldest_schema",
+        Text,
+        nullable=False,
+        server_default="0010",
+        comment="The oldest version of the schema that this one still serves: what came since only adds.",
+    ),
     CheckConstraint("one_row", "one_row"),
     comment="Where this database stands. Where that changes, ids and positions jump, so that none is given out twice.",
 )

@@ -13,24 +13,6 @@ COLUMNS = """id, event_type_id, user_id, priority, event_data, correlation_id, s
 LINK = "The dead letter that this job was redriven from, with edited event_data. Null: it was not."
 POSITION = "Order within a priority. Fresh at enqueue, promote, retry and redrive"
 
-# A column without a default is added at once, but under a lock that waits for every reader, and everybody waits
-# behind it: so it waits for a second at a time, and lets the others pass in between.
-ADD = """
-do $$
-begin
-    set local lock_timeout = '1s';
-    for try in 1..60 loop
-        begin
-            alter table v7.jobs add column redriven_from bigint;
-            alter table v7.finished_jobs add column redriven_from bigint;
-            return;
-        exception when lock_not_available then
-            if try = 60 then raise; end if;
-            perform pg_sleep(0.5);
-        end;
-    end loop;
-end $$
-"""
 ALL_JOBS = """
 create {or_replace} view v7.all_jobs as
     select {columns}, null::timestamptz as finished_at{link}
@@ -42,7 +24,8 @@ create {or_replace} view v7.all_jobs as
 
 
 def upgrade() -> None:
-    op.execute(ADD)
+    op.execute("alter table v7.jobs add column redriven_from bigint")
+    op.execute("alter table v7.finished_jobs add column redriven_from bigint")
     op.execute(ALL_JOBS.format(or_replace="or replace", columns=COLUMNS, link=", redriven_from"))
     for table in ("jobs", "finished_jobs", "all_jobs"):
         op.execute(f"comment on column v7.{table}.redriven_from is '{LINK}'")

@@ -98,6 +98,7 @@ async def test_not_ready_without_a_database(database_url: str) -> None:
 async def test_not_ready_with_another_schema(own_database_url: str) -> None:
     async with serving(own_database_url) as api, await database.connect(own_database_url) as connection:
         await connection.execute("update v7.alembic_version set version_num = '9999'")
+        await connection.execute("update v7.server set oldest_schema = '9999'")
         assert await reasons(api.port) == {"reasons": [database.mismatch("9999")]}
 
 

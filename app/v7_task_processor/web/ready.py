@@ -41,8 +41,8 @@ class Readiness:
         try:
             async with asyncio.timeout(CHECK_SECONDS_MAX):
                 server = await asyncio.to_thread(database.describe, self.url, promise.SETTINGS)
-                if server.schema != database.SCHEMA_VERSION:
-                    return [database.mismatch(server.schema)]
+                if server.misfit:
+                    return [server.misfit]
                 found = promise.promise(server)
                 if not found.acknowledges:
                     return [found.sentence]
