@@ -5,7 +5,7 @@ BIN := .venv/bin
 COMPILE := uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test faults mutants soak check fmt bench bench-peers lock clean
+.PHONY: help run test faults mutants soak check fmt bench bench-peers lock dist clean
 .DEFAULT_GOAL := help
 
 help: ## show this help
@@ -56,6 +56,14 @@ lock: ## renew requirements/*.txt from pyproject.toml (needs uv on the PATH)
 	@$(COMPILE) requirements/build.in --output-file requirements/build.txt
 	@$(COMPILE) pyproject.toml --group dev --constraint requirements/run.txt --constraint requirements/build.txt \
 	  --output-file requirements/dev.txt
+
+dist: .venv/run ## build the wheel in dist/, and the image of this version
+	@version=$$($(BIN)/python -c 'from v7_task_processor import __version__; print(__version__)') && \
+	$(BIN)/python -m hatchling build -t wheel && \
+	docker build --tag v7_task_processor:$$version --tag v7_task_processor:latest \
+	  --label org.opencontainers.image.version=$$version \
+	  --label org.opencontainers.image.revision=$$(git rev-parse HEAD) \
+	  --label org.opencontainers.image.created=$$(git log -1 --format=%cI) .
 
 clean: ## remove the virtual environment and caches (never .v7/, where the events are)
 	@rm -rf .venv .bench .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -13,7 +13,6 @@ from typing import NamedTuple, NoReturn
 
 import click
 
-from .. import __version__
 from ..errors import V7Error
 from .text import plain_lines
 
@@ -85,6 +84,15 @@ class Root(click.Group):
                 formatter.write_dl([(name.ljust(10), entry.help) for name, entry in section.items()])
 
 
+def show_version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
+    if asked and not context.resilient_parsing:
+        from .version import lines
+
+        for line in lines():
+            click.echo(line)
+        context.exit()
+
+
 @click.group(
     cls=Root,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -94,7 +102,14 @@ class Root(click.Group):
     "  v7 status\n\n"
     "Settings are flags, environment variables or lines in .env: see README.md.",
 )
-@click.version_option(__version__, prog_name="v7", message="%(prog)s %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=show_version,
+    help="Show the versions of v7, its schema and its Postgres.",
+)
 def v7() -> None:
     """An event processor on Postgres: durable, in priority order, nothing hidden."""
 
