@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from v7_task_processor import database
+from v7_task_processor import database, migration
 from v7_task_processor.database import SCHEMA_VERSION, Link
 from v7_task_processor.errors import ConfigurationError, DatabaseUnavailable
 
@@ -104,7 +104,7 @@ def test_a_newer_schema_that_serves_this_release_is_left_as_it_is(database_url: 
 
 
 def test_it_waits_for_one_who_migrates(empty_database_url: str) -> None:
-    with psycopg.connect(empty_database_url, application_name=database.MIGRATOR), ThreadPoolExecutor() as pool:
+    with psycopg.connect(empty_database_url, application_name=migration.MIGRATOR), ThreadPoolExecutor() as pool:
         checking = pool.submit(database.check, empty_database_url)
         with pytest.raises(TimeoutError):
             checking.result(1)

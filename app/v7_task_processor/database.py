@@ -19,8 +19,6 @@ if TYPE_CHECKING:  # half a second to import, and most processes never migrate o
 SCHEMA_VERSION = "0010"
 """The migration that this release needs."""
 
-MIGRATOR = "v7 migrate"
-"""What the connection of one who migrates calls itself."""
 
 CONNECTION_DEFAULTS = {
     "connect_timeout": "3",  # psycopg waits 130 s for each silent host otherwise
@@ -119,7 +117,7 @@ def migrate(url: str, to: str | None = None) -> tuple[str | None, str | None]:
     import sqlalchemy as sa
 
     try:
-        with engine(url, application_name=MIGRATOR).connect() as connection:
+        with engine(url, application_name=migration.MIGRATOR).connect() as connection:
             plain = connection.connection.driver_connection
             before = migration.move(connection, to or SCHEMA_VERSION, lambda: schema_version(plain))
             if problem := misfit(plain, to or SCHEMA_VERSION):
@@ -162,20 +160,12 @@ def check(url: str) -> None:
     try:
         with connect_to_read(url) as connection:
             connection.autocommit = True
-            while (problem := misfit(connection)) and migrating(connection):
+            while (problem := misfit(connection)) and migration.is_under_way(connection):
                 time.sleep(MIGRATING_LOOK_SECONDS)
     except psycopg.OperationalError as error:
         raise unavailable(error) from None
     if problem:
         raise ConfigurationError(problem)
-
-
-def migrating(connection: psycopg.Connection[Any]) -> bool:
-    """Whether somebody migrates this database; an end of his own is certain."""
-    row = connection.execute(
-        "select from pg_stat_activity where datname = current_database() and application_name = %s", [MIGRATOR]
-    ).fetchone()
-    return row is not None
 
 
 class Standby(NamedTuple):

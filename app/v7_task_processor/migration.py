@@ -22,6 +22,8 @@ if TYPE_CHECKING:  # half a second to import, and most processes never migrate
 
 LOCK = 0x76375F6D
 """Of the database, for each step: one migrator at a time. "v7_m"."""
+MIGRATOR = "v7 migrate"
+"""What the connection of one who migrates calls itself."""
 LOCKS_SECONDS_MAX = 0.2
 AGAIN_SECONDS = 0.5
 TRY_SECONDS_MAX = 600.0
@@ -58,6 +60,14 @@ def sql(before: str, after: str) -> str:
     made.output_buffer = io.StringIO()
     command.upgrade(made, f"{before}:{after}", sql=True)
     return made.output_buffer.getvalue()
+
+
+def is_under_way(connection: psycopg.Connection[Any]) -> bool:
+    """Whether somebody migrates this database; an end of it is certain."""
+    row = connection.execute(
+        "select from pg_stat_activity where datname = current_database() and application_name = %s", [MIGRATOR]
+    ).fetchone()
+    return row is not None
 
 
 def move(connection: "sa.Connection", target: str, found: Callable[[], str | None]) -> str | None:
