@@ -16,24 +16,11 @@ LOG = (
 FAILURE_LOG = "What the attempt logged before it failed: the last lines. Null: nothing, or it went with its process."
 COLUMNS = {"traceparent": TRACEPARENT, "tracestate": TRACESTATE, "log": LOG}
 
-# A column without a default is added at once, but under a lock that waits for every reader, and everybody waits
-# behind it: so it waits for a second at a time, and lets the others pass in between.
+# Columns without a default, so that the lock is held for a moment only.
 ADD = """
-do $$
-begin
-    set local lock_timeout = '1s';
-    for try in 1..60 loop
-        begin
-            alter table v7.jobs add traceparent text, add tracestate text, add log text;
-            alter table v7.finished_jobs add traceparent text, add tracestate text, add log text;
-            alter table v7.failures add log text;
-            return;
-        exception when lock_not_available then
-            if try = 60 then raise; end if;
-            perform pg_sleep(0.5);
-        end;
-    end loop;
-end $$
+alter table v7.jobs add traceparent text, add tracestate text, add log text;
+alter table v7.finished_jobs add traceparent text, add tracestate text, add log text;
+alter table v7.failures add log text;
 """
 SHOWN = """id, event_type_id, user_id, priority, event_data, correlation_id, status, position, run_at,
            retry_count, max_retries, attempt, worker_id, suspect, last_error, dead_at, dead_reason,
