@@ -23,6 +23,7 @@ import ingest
 import looks
 import memory
 import peer
+import pooled
 import product
 import raw
 import redrive
@@ -71,6 +72,7 @@ def contests(sizes: Sizes) -> dict[str, Contest]:
         **looks.contests(sizes),
         **memory.contests(sizes),
         **redrive.contests(sizes),
+        **pooled.contests(sizes.jobs),
         **start.contests(),
     }
 

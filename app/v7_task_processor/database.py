@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from . import migration
+from . import migration, pooler
 from .deadline import PROMPT_SECONDS_MAX, deadline, hang_up
 from .errors import ConfigurationError, DatabaseUnavailable
 
@@ -41,10 +41,12 @@ SESSION = {
     "idle_session_timeout": "0",
     "transaction_timeout": "0",
 }
-# What this server does not know yet (transaction_timeout is of 17) is left out.
+# What this server does not know yet (transaction_timeout is of 17) is left out. A pooler greets with a process id of
+# its own making: its sessions are others' as well, and keep nothing of ours.
 SETTLE = """
-select set_config(name, given.setting, false)
-from unnest(%s::text[], %s::text[]) as given(name, setting) join pg_settings using (name)"""
+select pooled, name, set_config(name, given.setting, pooled), extract(epoch from pg_postmaster_start_time())::text
+from (select pg_backend_pid() <> %s) as between(pooled),
+    unnest(%s::text[], %s::text[]) as given(name, setting) join pg_settings using (name)"""
 LOCAL = {"synchronous_commit": "local"}
 """For what need not be on a standby: it goes on while a synchronous one is missing."""
 READ_ONLY = "session is read-only"
@@ -65,14 +67,19 @@ def conninfo(url: str, application_name: str = "v7", **instead: str) -> str:
     return make_conninfo("", **{**CONNECTION_DEFAULTS, "application_name": application_name, **given, **instead})
 
 
-async def connect(url: str, settings: Mapping[str, str] | None = None) -> psycopg.AsyncConnection[Any]:
+async def connect(url: str, settings: Mapping[str, str] | None = None) -> pooler.Session:
     """An autocommit connection whose session has our settings, whatever its role, database or server has by default,
-    and `settings` over them. Raises psycopg.OperationalError."""
-    connection = await psycopg.AsyncConnection.connect(conninfo(url), autocommit=True, prepare_threshold=0)
+    and `settings` over them; behind a pooler each of our statements has them. Raises psycopg.OperationalError."""
+    connection = await pooler.Session.connect(conninfo(url), autocommit=True, prepare_threshold=0)
     try:
         own = {**SESSION, **(settings or {})}
         with deadline(connection, PROMPT_SECONDS_MAX):
-            await connection.execute(SETTLE, [list(own), list(own.values())])
+            given = [connection.info.backend_pid, list(own), list(own.values())]
+            rows = await (await connection.execute(SETTLE, given, prepare=False)).fetchall()
+        if rows[0][0]:
+            connection.prepare_threshold = None
+            await connection.set_isolation_level(psycopg.IsolationLevel.READ_COMMITTED)
+            connection.opening = pooler.opening({name: own[name] for _, name, *_ in rows}, rows[0][3])
     except BaseException:
         await connection.close()
         raise
@@ -90,11 +97,11 @@ async def transaction(connection: psycopg.AsyncConnection[Any]) -> AsyncIterator
 def connect_to_read(url: str) -> psycopg.Connection[Any]:
     """To the primary, or to a standby where no primary is to be had. Raises psycopg.OperationalError."""
     try:
-        return psycopg.connect(conninfo(url))
+        return psycopg.connect(conninfo(url), prepare_threshold=None)  # a pooler keeps none, and no query comes often
     except psycopg.OperationalError as error:
         if READ_ONLY not in str(error):
             raise
-    return psycopg.connect(conninfo(url, target_session_attrs="any"))
+    return psycopg.connect(conninfo(url, target_session_attrs="any"), prepare_threshold=None)
 
 
 def engine(url: str, *, only_reads: bool = False, **instead: str) -> "sa.Engine":
@@ -119,6 +126,9 @@ def migrate(url: str, to: str | None = None) -> tuple[str | None, str | None]:
     try:
         with engine(url, application_name=migration.MIGRATOR).connect() as connection:
             plain = connection.connection.driver_connection
+            assert plain is not None
+            if pooler.is_between(plain):
+                raise ConfigurationError(pooler.NO_MIGRATION)
             before = migration.move(connection, to or SCHEMA_VERSION, lambda: schema_version(plain))
             if problem := misfit(plain, to or SCHEMA_VERSION):
                 raise ConfigurationError(problem)
@@ -191,6 +201,10 @@ class Server(NamedTuple):
     schema: str | None = None
     misfit: str = ""
     """Why this release cannot use that schema; empty: it can."""
+    pooled: bool = False
+    """A pooler such as PgBouncer stands between."""
+    identity: str = ""
+    """The same for two addresses that lead to one database: its name there, and when its server was started."""
 
 
 # A backup copies files and a logical subscriber has no pages: neither takes over from this server.
@@ -209,6 +223,7 @@ def describe(url: str, names: list[str]) -> Server:
                 "select name, current_setting(name, true) from unnest(%s::text[]) as given(name)", [names]
             ).fetchall()
             row = connection.execute("select pg_is_in_recovery()").fetchone()
+            identity = connection.execute("select concat(current_database(), pg_postmaster_start_time())").fetchone()
             info = connection.info
             return Server(
                 version=info.parameter_status("server_version") or str(info.server_version),
@@ -220,6 +235,8 @@ def describe(url: str, names: list[str]) -> Server:
                 standbys=tuple(Standby(*each) for each in connection.execute(STANDBYS).fetchall()),
                 schema=schema_version(connection),
                 misfit=misfit(connection),
+                pooled=pooler.is_between(connection),
+                identity=identity[0] if identity else "",
             )
     except psycopg.OperationalError as error:
         raise unavailable(error) from None
@@ -245,8 +262,8 @@ STANDBY_ONLY = (
 )
 
 
-FULL = ("too many clients", "too many connections", "remaining connection slots")
-"""What Postgres says where max_connections, or the limit of a role or database, is reached."""
+FULL = ("too many clients", "too many connections", "remaining connection slots", "no more connections allowed")
+"""What Postgres says where max_connections, or the limit of a role or database, is reached; and PgBouncer of its."""
 CONNECTIONS_NEEDED = (
     "A node needs 5 connections, 3 more for each worker process and 6 for each API process (10 while its management is "
     "asked), and one while it carries out an operation: raise max_connections, or run fewer processes "
@@ -260,6 +277,8 @@ def unavailable(error: Exception) -> DatabaseUnavailable:
     if READ_ONLY in text:
         return DatabaseUnavailable(STANDBY_ONLY)
     said = text.splitlines() or ["no reason given"]
+    if pooler.OPTIONS_REFUSED in text:
+        return DatabaseUnavailable(f"Cannot reach the database: {said[0]}. {pooler.OPTIONS}")
     if any(full in text for full in FULL):
         return DatabaseUnavailable(f"The database takes no more connections: {said[0]}. {CONNECTIONS_NEEDED}")
     return DatabaseUnavailable(

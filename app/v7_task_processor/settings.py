@@ -24,6 +24,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What a process runs with. Each field is an environment variable: `ENVIRONMENT` has the names."""
 
     database_url: Text | None = None
+    direct_database_url: Text | None = None
     host: Text = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 4000
     handlers: Text | None = None
@@ -50,6 +51,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown if name not in SECRET)}, …)"
 
     @property
+    def session_url(self) -> str | None:
+        """Where a session lasts: what listens, beats or migrates goes past the pooler, if there is a way."""
+        return self.direct_database_url or self.database_url
+
+    @property
     def keys(self) -> Keys:
         """All keys that open something: those of V7_API_KEYS, and V7_ADMIN_TOKEN."""
         return keys.keys_of(self.api_keys, self.admin_token)
@@ -70,7 +76,7 @@ ENVIRONMENT: dict[str, str] = {
     name.upper() if name.upper() in UNPREFIXED else f"V7_{name.upper()}": name for name in Settings.__struct_fields__
 }
 """Environment variable to field."""
-SECRET = ("database_url", "api_keys", "admin_token")
+SECRET = ("database_url", "direct_database_url", "api_keys", "admin_token")
 """Fields whose values are never shown, and which may stand in a file that `<variable>_FILE` names."""
 FILES: dict[str, str] = {f"{name}_FILE": field for name, field in ENVIRONMENT.items() if field in SECRET}
 SECRET_BYTES_MAX = 65_536
@@ -96,6 +102,10 @@ def load(flags: Mapping[str, object] | None = None, environment: Mapping[str, st
     values |= {field: value for field, value in (flags or {}).items() if value is not None}
     for field, value in values.items():
         values[field] = checked(field, read(value) if isinstance(value, InFile) else value)
+    if "direct_database_url" in values and "database_url" not in values:
+        raise ConfigurationError(
+            "V7_DIRECT_DATABASE_URL goes with DATABASE_URL, of whose database it is another address."
+        )
     settings = Settings(**values)  # type: ignore[arg-type]
     if settings.grace_seconds and settings.grace_seconds >= settings.shutdown_seconds:
         raise ConfigurationError(

@@ -12,18 +12,23 @@ from ..database import Server
 from ..keys import is_loopback
 from ..promise import promise
 from ..settings import Settings, data_path
+from .pooling import Pooling
 from .text import plain, plural
 
 EVENT = '{"event_type_id": 1, "user_id": 1, "priority": 1, "event_data": {"hello": "world"}}'
 
 
-def lines(settings: Settings, server: Server, *, embedded: bool, address: str, workers: bool) -> list[str]:
-    """At most eight, and one more where anyone may send."""
+def lines(
+    settings: Settings, server: Server, between: Pooling | None = None, *, embedded: bool, address: str, workers: bool
+) -> list[str]:
+    """At most nine, and one more where anyone may send."""
     role = f"serves on {click.style(address, bold=True)}" if address else "works"
     shown = [
         f"{click.style('v7', bold=True)} {__version__} {role}",
         line("database", where(settings, server, embedded)),
     ]
+    if between is not None:
+        shown.append(line("pooler", between.says))
     if workers:
         shown.append(line("handlers", handlers(settings)))
         shown.append(line("workers", pace(settings)))

@@ -16,6 +16,7 @@ from ..database import Server
 from ..errors import ConfigurationError, V7Error
 from ..listing import Overview
 from ..settings import Settings, data_path
+from . import pooling
 from .place import opened
 from .text import age, number, plural
 
@@ -58,6 +59,8 @@ def examine(settings: Settings) -> Iterator[Check]:
             yield Check("database", "fails", str(error), "Nothing else can be looked at before.")
             return
         yield Check("database", "holds", f"{server.database} on {server.host or 'localhost'} answers")
+        if (between := pooling.look(settings, server)) is not None:
+            yield Check("pooler", between.state, between.says, between.todo)
         yield from durability(server)
         yield worth(server)
         try:

@@ -26,7 +26,7 @@ def migrate(settings: Settings, as_json: bool, to: str | None) -> None:
     for more than a fifth of a second at a time.
     """
     with opened(settings, create=True) as place:
-        before, after = database.migrate(place.url, to)
+        before, after = database.migrate(place.session_url, to)
     if as_json:
         document({"before": before, "after": after})
     elif before == after:

@@ -15,17 +15,18 @@ if TYPE_CHECKING:
 
 
 class Place(NamedTuple):
-    """A database. `server` is the embedded one's, else None."""
+    """A database. `server` is the embedded one's, else None. `session_url` leads past a pooler, if there is a way."""
 
     url: str
     server: "Server | None"
+    session_url: str
 
 
 @contextlib.contextmanager
 def opened(settings: Settings, *, create: bool = False) -> Iterator[Place]:
     """The database that the settings name. The embedded one is started where it does not run, made if `create`."""
     if settings.database_url is not None:
-        yield Place(settings.database_url, None)
+        yield Place(settings.database_url, None, settings.session_url or settings.database_url)
         return
     from .. import embedded
 
@@ -36,7 +37,7 @@ def opened(settings: Settings, *, create: bool = False) -> Iterator[Place]:
             "if your events are elsewhere."
         )
     with embedded.start(folder) as server:
-        yield Place(server.url, server)
+        yield Place(server.url, server, server.url)
 
 
 @contextlib.contextmanager

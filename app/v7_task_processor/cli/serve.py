@@ -11,9 +11,9 @@ from types import FrameType
 import click
 
 from .. import database, promise
-from ..errors import DatabaseUnavailable
+from ..errors import ConfigurationError, DatabaseUnavailable
 from ..settings import Settings, data_path
-from . import banner
+from . import banner, pooling
 from .options import DATABASE, LISTEN, LOGS, WORK, examples, settings_options
 from .place import Place, checked, ensure_schema, opened
 
@@ -64,7 +64,7 @@ def run(settings: Settings) -> int:
             if not (folder / "postgres").exists():
                 say(f"Making a Postgres in {folder}, once …")
         place = stack.enter_context(opened(settings, create=True))
-        ensure_schema(place.url)
+        ensure_schema(place.session_url)
         return serve(settings, place, api=True, workers=True)
 
 
@@ -104,7 +104,10 @@ def serve(settings: Settings, place: Place, *, api: bool, workers: bool) -> int:
     server = database.describe(place.url, promise.SETTINGS)
     if server.is_standby:
         raise DatabaseUnavailable(database.STANDBY_ONLY)
-    lines = functools.partial(banner.lines, settings, server, embedded=place.server is not None)
+    between = pooling.look(settings, server)
+    if between is not None and between.state == "fails":
+        raise ConfigurationError(f"{between.says} {between.todo}")
+    lines = functools.partial(banner.lines, settings, server, between, embedded=place.server is not None)
     return supervise(
         settings,
         url=place.url,

@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 from psycopg import AsyncRawCursor
 
+from .. import pooler
 from ..deadline import STATEMENT_SECONDS_MAX, Connection, deadline
 
 PLACEHOLDER = re.compile(r"(?<!:):([a-z_]+)")
@@ -35,7 +36,11 @@ class Statement:
         with deadline(connection, self.seconds(), self.be_patient):
             try:
                 async with AsyncRawCursor(connection) as cursor:
-                    await cursor.execute(self.text, parameters, prepare=True, binary=True)
+                    if (opening := getattr(connection, "opening", None)) is None:
+                        await cursor.execute(self.text, parameters, prepare=True, binary=True)
+                    else:
+                        async with pooler.opened(connection, opening):
+                            await cursor.execute(self.text, parameters, binary=True)
                     return await cursor.fetchall()
             except psycopg.errors.ReadOnlySqlTransaction:
                 # The server has become a standby, or the session was made while writing was forbidden, and stays so

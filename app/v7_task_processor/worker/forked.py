@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from weakref import WeakSet
 
 from .. import database
+from ..pooler import Session
 from ..queue import Connection
 
 _connections: "WeakSet[Connection]" = WeakSet()
 
 
-async def connect(url: str, settings: Mapping[str, str]) -> Connection:
+async def connect(url: str, settings: Mapping[str, str]) -> Session:
     """`database.connect`, for a connection that copies of this process do not share."""
     connection = await database.connect(url, settings)
     _connections.add(connection)

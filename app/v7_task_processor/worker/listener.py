@@ -24,6 +24,7 @@ class Listener:
 
     def __init__(self, session: Session, scheduler: Scheduler, account: Account) -> None:
         self.session, self.scheduler, self.account = session, scheduler, account
+        self.url = session.assignment.settings.session_url or session.url
         self.known: set[int] = set()
 
     async def run(self) -> None:
@@ -31,9 +32,10 @@ class Listener:
         pause = 0.05
         while True:
             try:
-                async with await connect(self.session.url, {**HOT, **LOCAL}) as connection:
-                    with deadline(connection, PROMPT_SECONDS_MAX):
-                        await connection.execute(f"listen {CHANNEL}")
+                async with await connect(self.url, {**HOT, **LOCAL}) as connection:
+                    if connection.opening is None:  # a pooler's session would hear it, whoever has it then
+                        with deadline(connection, PROMPT_SECONDS_MAX):
+                            await connection.execute(f"listen {CHANNEL}")
                     await self.chores(connection)
                     self.scheduler.wake.set()
                     pause = 0.05

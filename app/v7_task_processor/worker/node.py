@@ -35,7 +35,7 @@ class Member:
         self.settings, self.map, self.token = settings, node_map, token
         self.id = 0
         self.drained_by: str | None = None
-        self.link = Link(url, {**LOCAL, "statement_timeout": "5s"}, recognise)
+        self.link = Link(settings.session_url or url, {**LOCAL, "statement_timeout": "5s"}, recognise)
         self.watch_link = Link(url, HOT)
         self.watching: dict[int, tuple[Node, float]] = {}
         self.watched_at = 0.0
