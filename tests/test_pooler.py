@@ -13,6 +13,7 @@ from psycopg.conninfo import make_conninfo
 
 from v7_task_processor import database, queue
 from v7_task_processor.cli import root
+from v7_task_processor.errors import DatabaseUnavailable
 from v7_task_processor.worker.session import CLAIMS, HOT
 
 from .nodes import EVENT, V7, Node, check_books, enqueue, failures, jobs, node, post, wait_for_end, wait_until
@@ -140,6 +141,7 @@ def test_a_node_that_is_lost_behind_a_pooler_is_rescued(pooler: Pooler, tmp_path
     assert [row[1:] for row in jobs(pooler.server_url)] == [("succeeded", 0)] * 3
 
 
+@pytest.mark.slow
 def test_without_a_direct_address_an_event_is_found_by_looking(pooler: Pooler, tmp_path: Path) -> None:
     with node(tmp_path / "node", pooler.url, V7_WORKER_PROCESSES=1) as one:
         wait_until(lambda: one.said(), "it works")
@@ -192,6 +194,18 @@ def test_listings_go_through_the_pooler(command: str, pooler: Pooler, capsys: py
     assert command == "status" or "! pooler " in shown.out
 
 
+def test_an_address_with_options_is_told_what_to_do(pooler: Pooler) -> None:
+    with pytest.raises(DatabaseUnavailable, match="ignore_startup_parameters"):
+        database.check(make_conninfo(pooler.url, options="-c geqo=off"))
+
+
+async def test_a_pooler_that_keeps_sessions_is_as_one_that_does_not(database_url: str, tmp_path: Path) -> None:
+    with pooled(tmp_path / "pooler", database_url, "session") as made:
+        async with await database.connect(made.url, HOT) as connection:
+            assert connection.opening is not None
+            assert await add(connection, 2) == [1, 2]
+
+
 def refused(pooler: Pooler, **environment: str) -> str:
     """What `v7 worker` says as it does not start."""
     done = subprocess.run(
@@ -212,6 +226,7 @@ def test_a_direct_address_that_is_none_is_refused_at_the_start(pooler: Pooler, e
     assert "leads nowhere" in refused(pooler, V7_DIRECT_DATABASE_URL="host=127.0.0.1 port=1 dbname=x")
 
 
+@pytest.mark.slow
 async def test_a_server_that_was_restarted_behind_the_pooler_breaks_our_connection(tmp_path: Path) -> None:
     """The pooler tells nobody, and the end of the log may be lost: identities and sequences must be asked anew."""
     with primary(tmp_path / "a") as server, pooled(tmp_path / "pooler", server.socket_url) as between:

@@ -44,6 +44,7 @@ class Cluster:
         self.settings = {**SETTINGS, **(settings or {})}
         self.environment: dict[str, str] = {}
         self.process: subprocess.Popen[bytes] | None = None
+        self.bin = embedded.bin_dir()
 
     @property
     def url(self) -> str:
@@ -55,14 +56,14 @@ class Cluster:
 
     def program(self, name: str) -> list[str]:
         owner = self.data.stat().st_uid if self.data.exists() else os.geteuid()
-        prefix = _unprivileged.prefix(embedded.bin_dir() / "postgres", self.data.parent, owner)
+        prefix = _unprivileged.prefix(self.bin / "postgres", self.data.parent, owner)
         assert prefix is not None
-        return [*prefix, str(embedded.bin_dir() / name)]
+        return [*prefix, str(self.bin / name)]
 
-    def make(self) -> None:
-        """A new data folder with an empty database `v7`; it is stopped."""
+    def make(self, *options: str) -> None:
+        """A new data folder; it is stopped."""
         initdb = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-instructions"]
-        made = [*self.program("initdb"), "-D", str(self.data), "--no-sync", *initdb]
+        made = [*self.program("initdb"), "-D", str(self.data), "--no-sync", *initdb, *options]
         subprocess.run(made, check=True, capture_output=True)
         with (self.data / "pg_hba.conf").open("a") as hba:
             hba.write("host replication all 127.0.0.1/32 trust\n")
