@@ -194,6 +194,14 @@ def test_listings_go_through_the_pooler(command: str, pooler: Pooler, capsys: py
     assert command == "status" or "! pooler " in shown.out
 
 
+def test_a_direct_address_alone_is_a_mistake(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("V7_DIRECT_DATABASE_URL", "postgresql://somewhere/events")
+    assert root.run(["status"]) == 78
+    assert "set both" in capsys.readouterr().err
+
+
 def test_an_address_with_options_is_told_what_to_do(pooler: Pooler) -> None:
     with pytest.raises(DatabaseUnavailable, match="ignore_startup_parameters"):
         database.check(make_conninfo(pooler.url, options="-c geqo=off"))

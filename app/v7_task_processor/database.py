@@ -77,9 +77,7 @@ async def connect(url: str, settings: Mapping[str, str] | None = None) -> pooler
             given = [connection.info.backend_pid, list(own), list(own.values())]
             rows = await (await connection.execute(SETTLE, given, prepare=False)).fetchall()
         if rows[0][0]:
-            connection.prepare_threshold = None
-            await connection.set_isolation_level(psycopg.IsolationLevel.READ_COMMITTED)
-            connection.opening = pooler.opening({name: own[name] for _, name, *_ in rows}, rows[0][3])
+            await pooler.adapt(connection, {name: own[name] for _, name, *_ in rows}, rows[0][3])
     except BaseException:
         await connection.close()
         raise
@@ -127,8 +125,7 @@ def migrate(url: str, to: str | None = None) -> tuple[str | None, str | None]:
         with engine(url, application_name=migration.MIGRATOR).connect() as connection:
             plain = connection.connection.driver_connection
             assert plain is not None
-            if pooler.is_between(plain):
-                raise ConfigurationError(pooler.NO_MIGRATION)
+            pooler.refuse_migration(plain)
             before = migration.move(connection, to or SCHEMA_VERSION, lambda: schema_version(plain))
             if problem := misfit(plain, to or SCHEMA_VERSION):
                 raise ConfigurationError(problem)

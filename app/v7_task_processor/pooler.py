@@ -13,6 +13,8 @@ import psycopg
 from psycopg import sql
 from psycopg.pq import TransactionStatus
 
+from .errors import ConfigurationError
+
 LIVES_ON = (
     "V7_DIRECT_DATABASE_URL must lead to Postgres itself: it leads through a pooler such as PgBouncer, whose sessions "
     "do not last. Name the address and port of the server that the pooler asks."
@@ -35,6 +37,13 @@ class Session(psycopg.AsyncConnection[Any]):
     """A connection. `opening`: what each transaction begins with behind a pooler; empty on a session of our own."""
 
     opening: sql.Composed | None = None
+
+
+async def adapt(connection: Session, settings: Mapping[str, str], started: str) -> None:
+    """Leave nothing in the sessions behind it: each transaction has these settings for itself."""
+    connection.prepare_threshold = None
+    await connection.set_isolation_level(psycopg.IsolationLevel.READ_COMMITTED)
+    connection.opening = opening(settings, started)
 
 
 def opening(settings: Mapping[str, str], started: str) -> sql.Composed:
@@ -84,3 +93,9 @@ def is_between(connection: psycopg.Connection[Any]) -> bool:
     """Whether a pooler stands between: it greets with a process id of its own making."""
     row = connection.execute("select pg_backend_pid()").fetchone()
     return row is not None and row[0] != connection.info.backend_pid
+
+
+def refuse_migration(connection: Any) -> None:
+    """Raises ConfigurationError where its session does not last: the lock of a migration is the session's."""
+    if is_between(connection):
+        raise ConfigurationError(NO_MIGRATION)

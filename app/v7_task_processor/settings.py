@@ -102,10 +102,6 @@ def load(flags: Mapping[str, object] | None = None, environment: Mapping[str, st
     values |= {field: value for field, value in (flags or {}).items() if value is not None}
     for field, value in values.items():
         values[field] = checked(field, read(value) if isinstance(value, InFile) else value)
-    if "direct_database_url" in values and "database_url" not in values:
-        raise ConfigurationError(
-            "V7_DIRECT_DATABASE_URL goes with DATABASE_URL, of whose database it is another address."
-        )
     settings = Settings(**values)  # type: ignore[arg-type]
     if settings.grace_seconds and settings.grace_seconds >= settings.shutdown_seconds:
         raise ConfigurationError(

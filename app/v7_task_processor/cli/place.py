@@ -28,6 +28,8 @@ def opened(settings: Settings, *, create: bool = False) -> Iterator[Place]:
     if settings.database_url is not None:
         yield Place(settings.database_url, None, settings.session_url or settings.database_url)
         return
+    if settings.direct_database_url is not None:
+        raise ConfigurationError("V7_DIRECT_DATABASE_URL is another address of DATABASE_URL's database: set both.")
     from .. import embedded
 
     folder = data_path(settings)
