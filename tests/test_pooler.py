@@ -19,7 +19,7 @@ from v7_task_processor.worker.session import CLAIMS, HOT
 from .nodes import EVENT, V7, Node, check_books, enqueue, failures, jobs, node, post, wait_for_end, wait_until
 from .poolers import NEEDS_PGBOUNCER, Pooler, pooled
 from .standbys import primary, value
-from .support import add, rows, take, worker
+from .support import EVERYTHING, add, rows, take, worker
 from .support import node as a_node
 
 pytestmark = [NEEDS_PGBOUNCER, pytest.mark.fault(36)]
@@ -63,6 +63,18 @@ async def test_each_statement_runs_with_the_settings_of_its_connection(pooler: P
         with pytest.raises(psycopg.errors.QueryCanceled):
             await slow(connection)
         assert await rows(connection, "select current_setting('enable_sort')") == [("on",)]
+
+
+async def test_a_limited_type_is_claimed_behind_a_pooler(pooler: Pooler) -> None:
+    """Its lock and its claim are two statements in one transaction, whichever session that has."""
+    async with await database.connect(pooler.url, CLAIMS) as claims, await database.connect(pooler.url, HOT) as records:
+        worker_id = await worker(records, await a_node(records))
+        await add(records, 20, event_type_id=5)
+        await records.execute("insert into v7.event_types (event_type_id, concurrency_limit) values (5, 3)")
+        for room in (3, 0, 0):
+            claim = await queue.claim_limited(claims, worker_id, 10, queue.BEGINNING, EVERYTHING, frozenset())
+            assert len(claim.jobs) == room
+        assert await rows(records, "select count(*) from pg_locks where locktype = 'advisory'") == [(0,)]
 
 
 async def test_an_error_at_the_commit_is_no_success(pooler: Pooler) -> None:

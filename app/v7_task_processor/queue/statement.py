@@ -1,7 +1,9 @@
 """The only place that loads sql/: a file becomes a statement that can be called."""
 
+import contextlib
 import re
 import time
+from collections.abc import AsyncIterator
 from importlib import resources
 from typing import Any
 
@@ -54,7 +56,7 @@ class Statement:
         with deadline(connection, self.seconds(), self.be_patient):
             try:
                 async with AsyncRawCursor(connection) as before, AsyncRawCursor(connection) as cursor:
-                    async with connection.pipeline(), connection.transaction():
+                    async with at_once(connection):
                         await before.execute(first.text, first.parameters(values), prepare=True, binary=True)
                         await cursor.execute(self.text, self.parameters(values), prepare=True, binary=True)
                     return await cursor.fetchall()
@@ -71,6 +73,17 @@ class Statement:
 
     def be_patient(self) -> None:
         self.patient_until = time.monotonic() + PATIENT_SECONDS
+
+
+@contextlib.asynccontextmanager
+async def at_once(connection: Connection) -> AsyncIterator[None]:
+    """What is executed here is sent at once, and is one transaction; behind a pooler with its settings."""
+    if (opening := getattr(connection, "opening", None)) is not None:
+        async with pooler.opened(connection, opening):
+            yield
+    else:
+        async with connection.pipeline(), connection.transaction():
+            yield
 
 
 def literal(value: object) -> object:
