@@ -13,13 +13,13 @@ from ..maintenance import recognise
 from ..queue import Connection, Order
 from ..redaction import MASK, has_mask
 from ..settings import Settings
+from ..text import plural
 from .bulk import carry_out
 from .hand import hand
 from .options import DATABASE, examples, json_option, settings_options
 from .output import document
 from .place import checked
 from .send import raw
-from .text import plural
 from .which import Time, Which, which_jobs
 
 Transition = Callable[[Connection, int], Awaitable[object]]

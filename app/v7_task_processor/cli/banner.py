@@ -12,8 +12,8 @@ from ..database import Server
 from ..keys import is_loopback
 from ..promise import promise
 from ..settings import Settings, data_path
+from ..text import plain, plural
 from .pooling import Pooling
-from .text import plain, plural
 
 EVENT = '{"event_type_id": 1, "user_id": 1, "priority": 1, "event_data": {"hello": "world"}}'
 

@@ -9,10 +9,10 @@ from .. import database, listing, operations, queue
 from ..listing import Filter, Matching
 from ..queue import Chosen, Operation, Order
 from ..settings import Settings
+from ..text import clock, number, plural
 from .hand import hand
 from .output import document
 from .place import checked
-from .text import clock, number, plural
 from .which import Which
 
 

@@ -16,9 +16,9 @@ from ..database import Server
 from ..errors import ConfigurationError, V7Error
 from ..listing import Overview
 from ..settings import Settings, data_path
+from ..text import age, number, plural
 from . import pooling
 from .place import opened
-from .text import age, number, plural
 
 VERSIONS = range(15, 19)
 SETTINGS = [*promise.SETTINGS, "autovacuum", "track_counts"]

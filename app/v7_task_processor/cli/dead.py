@@ -5,12 +5,12 @@ import click
 from .. import listing
 from ..errors import V7Error
 from ..settings import Settings
+from ..text import short_age
 from .options import DATABASE, examples, json_option, limit_option, settings_options
 from .output import Column, document, job_document, table
 from .place import reading
 from .redrive import redrive
 from .story import tell
-from .text import short_age
 
 EVENT_CHARS_SHOWN = 200
 

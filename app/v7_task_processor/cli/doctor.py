@@ -3,10 +3,10 @@
 import click
 
 from ..settings import Settings
+from ..text import plain_lines
 from .checks import Check, examine
 from .options import DATABASE, examples, json_option, settings_options
 from .output import document
-from .text import plain_lines
 
 MARKS = {"holds": ("✓", "green"), "note": ("!", "yellow"), "fails": ("✗", "red")}
 

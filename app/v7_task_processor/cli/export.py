@@ -13,9 +13,9 @@ import msgspec
 from .. import listing
 from ..listing import LIVE, Filter, JobRow, Page
 from ..settings import Settings
+from ..text import plural
 from .options import DATABASE, examples, settings_options
 from .place import checked
-from .text import plural
 from .which import Time, filter_options
 
 PAGE, PAGE_MAX = 50, 500

@@ -9,13 +9,13 @@ from .. import listing
 from ..errors import V7Error
 from ..listing import Filter, JobRow, Page
 from ..settings import Settings
+from ..text import short_age
 from .acts import ACTS
 from .export import export
 from .options import DATABASE, examples, json_option, limit_option, settings_options
 from .output import Column, document, job_document, table
 from .place import reading
 from .story import tell
-from .text import short_age
 from .which import Time, filter_options
 
 EVENT_CHARS_SHOWN = 200

@@ -11,11 +11,11 @@ from .. import database, listing, queue
 from ..errors import V7Error
 from ..listing import ActRow, OperationRow
 from ..settings import Settings
+from ..text import clock, number, plain, short_age
 from .hand import hand
 from .options import DATABASE, examples, json_option, limit_option, settings_options
 from .output import Column, document, table
 from .place import checked, reading
-from .text import clock, number, plain, short_age
 
 
 @click.group(epilog=examples("v7 operations list", "v7 operations show 7", "v7 operations stop 7"))

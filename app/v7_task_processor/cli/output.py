@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..listing import JobRow
-from .text import plain
+from ..text import plain
 
 STYLES = {
     "queued": "cyan",

@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 import click
 
 from ..errors import V7Error
-from .text import plain
+from ..text import plain
 
 PATH = "/api/event/v1"
 TIMEOUT_SECONDS = 60

@@ -8,12 +8,12 @@ from .. import queue
 from ..errors import V7Error
 from ..queue import Order
 from ..settings import Settings
+from ..text import plural
 from .acts import each
 from .bulk import carry_out
 from .options import DATABASE, examples, json_option, settings_options
 from .output import document
 from .place import checked
-from .text import plural
 from .which import Which, which_jobs
 
 

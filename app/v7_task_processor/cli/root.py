@@ -14,7 +14,7 @@ from typing import NamedTuple, NoReturn
 import click
 
 from ..errors import V7Error
-from .text import plain_lines
+from ..text import plain_lines
 
 INTERRUPTED = 130
 

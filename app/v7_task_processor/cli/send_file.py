@@ -15,9 +15,9 @@ from typing import IO, NamedTuple
 import click
 
 from ..errors import V7Error
+from ..text import number, plural
 from .output import document
 from .posting import Server
-from .text import number, plural
 
 BATCH_PATH = "/api/event/v1/batch"
 LINES_MAX = 1_000

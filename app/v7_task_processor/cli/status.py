@@ -5,10 +5,10 @@ import click
 from .. import listing
 from ..listing import Ended, Overview
 from ..settings import Settings
+from ..text import age, number, plural
 from .options import DATABASE, examples, json_option, settings_options
 from .output import document
 from .place import reading
-from .text import age, number, plural
 
 SHOWN_MAX = 8
 

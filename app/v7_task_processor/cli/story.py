@@ -3,8 +3,8 @@
 import click
 
 from ..listing import Detail, FailureRow, JobRow
+from ..text import clock, cut, plain, plain_lines
 from .output import STYLES
-from .text import clock, cut, plain, plain_lines
 
 EVENT_CHARS_MAX = 4000
 

@@ -8,11 +8,11 @@ from .. import database, listing, queue
 from ..errors import V7Error
 from ..listing import TypeRate, TypeRow
 from ..settings import Settings
+from ..text import clock, number, plain, short_age, short_seconds
 from .hand import hand
 from .options import DATABASE, examples, json_option, settings_options
 from .output import Column, document, table
 from .place import checked, reading
-from .text import clock, number, plain, short_age, short_seconds
 
 NUMBER = {"ignore_unknown_options": True}  # -5 is a type, not an option
 

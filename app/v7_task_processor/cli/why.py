@@ -5,10 +5,10 @@ import click
 from .. import listing
 from ..errors import V7Error
 from ..settings import Settings
+from ..text import plain
 from .options import DATABASE, examples, json_option, settings_options
 from .output import document
 from .place import reading
-from .text import plain
 
 
 @click.command(epilog=examples("v7 why 42", "v7 why 42 --json | jq .estimate_seconds"))

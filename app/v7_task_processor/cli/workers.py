@@ -12,11 +12,11 @@ from ..errors import V7Error
 from ..listing import NodeRow, WorkerRow
 from ..queue import Connection
 from ..settings import Settings
+from ..text import clock, plain, short_age
 from .hand import hand
 from .options import DATABASE, examples, json_option, settings_options
 from .output import Column, document, table
 from .place import checked, reading
-from .text import clock, plain, short_age
 
 Answer = TypeVar("Answer")
 COLUMNS = [

@@ -1,4 +1,5 @@
-"""Text for people: nothing in it can move their cursor, and numbers and times read at a glance."""
+"""Text for people: nothing in it can move their cursor or turn what stands beside it, and numbers and times read at a
+glance."""
 
 import datetime as dt
 import re
