@@ -5,6 +5,7 @@ Each is bounded, however many jobs there are: a page goes on from the last id th
 """
 
 from .counted import Matching, matching
+from .dead import DeadGroup, DeadGroups, dead_groups, died_since, statuses
 from .depth import Depth, Ended, Oldest, Overview, overview
 from .event_types import TypePage, TypeRow, types_page
 from .jobs import (
@@ -36,6 +37,8 @@ __all__ = [
     "LOOKED_MAX",
     "ActPage",
     "ActRow",
+    "DeadGroup",
+    "DeadGroups",
     "Depth",
     "Detail",
     "Ended",
@@ -59,8 +62,10 @@ __all__ = [
     "Why",
     "WorkerRow",
     "acts_page",
+    "dead_groups",
     "dead_page",
     "detail",
+    "died_since",
     "event_type_rates",
     "jobs_page",
     "last_failures",
@@ -75,6 +80,7 @@ __all__ = [
     "queue_page",
     "reading",
     "series",
+    "statuses",
     "types_page",
     "why",
 ]

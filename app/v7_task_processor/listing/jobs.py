@@ -176,9 +176,9 @@ def dead_page(
     return page(connection, statement.order_by(jobs.c.dead_at.desc(), jobs.c.id.desc()), limit)
 
 
-def detail(connection: sa.Connection, job_id: int) -> Detail | None:
+def detail(connection: sa.Connection, job_id: int, event_chars_max: int | None = None) -> Detail | None:
     """One job, live or finished."""
-    statement = sa.select(all_jobs.c.log, *columns(all_jobs, None)).where(all_jobs.c.id == job_id).limit(1)
+    statement = sa.select(all_jobs.c.log, *columns(all_jobs, event_chars_max)).where(all_jobs.c.id == job_id).limit(1)
     found = connection.execute(statement).mappings().first()
     if found is None:
         return None
