@@ -50,6 +50,14 @@ LOOKS = {
     "stats": "/api/stats/v1",
     "a day by the minute": "/api/stats/v1/series?hours=24",
     "metrics": "/metrics",
+    "dashboard": "/dashboard",
+    "dashboard, jobs": "/dashboard/jobs",
+    "dashboard, dead jobs": "/dashboard/jobs?status=dead",
+    "dashboard, one job": "/dashboard/jobs/{id}",
+    "dashboard, dead letters": "/dashboard/dead",
+    "dashboard, types": "/dashboard/types",
+    "dashboard, workers": "/dashboard/workers",
+    "dashboard, operations": "/dashboard/operations",
 }
 
 

@@ -289,7 +289,7 @@ operations = Table(
     Column("run_at", Time, comment="reschedule: until when they wait. Else null."),
     Column("priority", BigInteger, comment="priority: the one that they get. Else null."),
     Column("who", Text, nullable=False, comment="Who asked: the name of a key, or a user of the system."),
-    Column("through", Text, nullable=False, comment="By what it was asked: api or cli."),
+    Column("through", Text, nullable=False, comment="By what it was asked: api, cli or dashboard."),
     Column(
         "status", Text, nullable=False, server_default="waiting", comment="waiting, running, done, stopped, failed."
     ),
@@ -336,7 +336,7 @@ audit = Table(
     Column("id", BigInteger, sa.Identity(), primary_key=True, comment="Order of recording."),
     Column("at", Time, nullable=False, server_default=sa.func.now(), comment="When it was done."),
     Column("who", Text, nullable=False, comment="Who did it: the name of a key, or a user of the system."),
-    Column("through", Text, nullable=False, comment="By what: api or cli."),
+    Column("through", Text, nullable=False, comment="By what: api, cli or dashboard."),
     Column(
         "act",
         Text,

@@ -26,7 +26,7 @@ def upgrade() -> None:
         ),
         sa.Column("priority", sa.BigInteger(), nullable=True, comment="priority: the one that they get. Else null."),
         sa.Column("who", sa.Text(), nullable=False, comment="Who asked: the name of a key, or a user of the system."),
-        sa.Column("through", sa.Text(), nullable=False, comment="By what it was asked: api or cli."),
+        sa.Column("through", sa.Text(), nullable=False, comment="By what it was asked: api, cli or dashboard."),
         sa.Column(
             "status",
             sa.Text(),
@@ -123,7 +123,7 @@ def upgrade() -> None:
             comment="When it was done.",
         ),
         sa.Column("who", sa.Text(), nullable=False, comment="Who did it: the name of a key, or a user of the system."),
-        sa.Column("through", sa.Text(), nullable=False, comment="By what: api or cli."),
+        sa.Column("through", sa.Text(), nullable=False, comment="By what: api, cli or dashboard."),
         sa.Column(
             "act",
             sa.Text(),

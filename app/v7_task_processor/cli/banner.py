@@ -37,9 +37,18 @@ def lines(
         if says := warning(settings):
             shown.append(line("keys", click.style(says, fg="yellow")))
         shown.append(line("send", f"curl {reachable(address)}/api/event/v1{headers(settings)} -d '{EVENT}'"))
-    shown.append(line("look", f"{program()} status (or jobs list, dead list, psql, doctor)"))
+    shown.append(line("look", look(settings, address)))
     shown.append(line("stop", "Ctrl-C: what runs is finished, what waits is kept"))
     return shown
+
+
+def look(settings: Settings, address: str) -> str:
+    commands = f"{program()} status (or jobs list, dead list, psql, doctor)"
+    if not address:
+        return commands
+    if not (is_loopback(settings.host) or settings.keys.any_may("read")):
+        return f"{commands}; with V7_ADMIN_TOKEN set also at /dashboard"
+    return f"{click.style(f'{reachable(address)}/dashboard', bold=True)} or {commands}"
 
 
 def line(label: str, says: str) -> str:

@@ -12,7 +12,7 @@ from .jobs import all_jobs, has_status
 
 LOOKED_MAX = 20_000
 """Of the newest dead letters; a million of them would take a second."""
-GROUPS_MAX = 100
+GROUPS_MAX = 50
 KIND_CHARS_MAX = 200
 
 

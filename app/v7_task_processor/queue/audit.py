@@ -16,7 +16,7 @@ class Hand(NamedTuple):
     """Who acts, and by what."""
 
     who: str
-    through: Literal["api", "cli"]
+    through: Literal["api", "cli", "dashboard"]
 
 
 async def note_act(

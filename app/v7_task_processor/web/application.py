@@ -38,42 +38,58 @@ The answer names its job: {{"id": 1}}. Many at once, an event a line, go to {pat
 
 /metrics       for Prometheus, of all nodes
 /docs          how to send, look and act, with examples; /openapi.json for programs
+/dashboard     all of it to look at, and to act on
 """
 MANAGEMENT = re.compile(r"/api/(jobs|event-types|operations|audit|workers|stats)/|/(openapi\.json|docs)$")
+DASHBOARD = re.compile(r"/dashboard(/|$)")
 
 
 def application(settings: Settings, ingest: Ingest, readiness: Readiness, metrics: Metrics) -> ASGIApp:
     """The ASGI application."""
     receivers = {PATH: Receiver(settings, ingest), BATCH_PATH: BatchReceiver(settings, ingest)}
     pages = Pages(readiness, metrics, settings.keys).starlette()
-    management = Management(settings)
+    people = People(settings)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"] if scope["type"] == "http" else ""
-        handler = receivers.get(path) or (management if MANAGEMENT.match(path) else pages)
+        handler: ASGIApp = receivers.get(path) or pages
+        if MANAGEMENT.match(path):
+            handler = people.management
+        elif DASHBOARD.match(path):
+            handler = people.dashboard
         await handler(scope, receive, send)
 
     return app
 
 
-class Management:
-    """The management API, imported when it is first asked for."""
+class People:
+    """The management API and the dashboard, imported when one of them is first asked for. They share connections."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.lock = asyncio.Lock()
-        self.app: ASGIApp | None = None
+        self.apps: tuple[ASGIApp, ASGIApp] | None = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def management(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (await self.both())[0](scope, receive, send)
+
+    async def dashboard(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (await self.both())[1](scope, receive, send)
+
+    async def both(self) -> tuple[ASGIApp, ASGIApp]:
         async with self.lock:
-            if self.app is None:
-                self.app = await asyncio.to_thread(self.imported)
-        await self.app(scope, receive, send)
+            if self.apps is None:
+                self.apps = await asyncio.to_thread(self.imported)
+        return self.apps
 
-    def imported(self) -> ASGIApp:
-        from .management.application import application
+    def imported(self) -> tuple[ASGIApp, ASGIApp]:
+        from .dashboard.application import application as dashboard
+        from .management.application import application as management
+        from .management.store import Store
 
-        return application(self.settings)
+        assert self.settings.database_url is not None
+        store = Store(self.settings.database_url, self.settings.redacted)
+        return management(self.settings, store), dashboard(self.settings, store)
 
 
 class Pages:

@@ -24,10 +24,9 @@ log = logs.get(__name__)
 JSON = "application/json"
 
 
-def application(settings: Settings) -> ASGIApp:
+def application(settings: Settings, store: Store) -> ASGIApp:
     """All of the management."""
-    assert settings.database_url is not None
-    access, store = Access(settings), Store(settings.database_url, settings.redacted)
+    access = Access(settings)
     document = openapi.document()
     encoded = msgspec.json.encode(document)
     page = docs.page(document, with_key(settings, access))

@@ -1,0 +1,144 @@
+"""One job: its event, every attempt, what happens next, and what can be done."""
+
+import datetime as dt
+import shlex
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+import sqlalchemy as sa
+from starlette.responses import Response
+
+from ... import listing
+from ...listing import ActRow, Detail, FailureRow, JobRow
+from ...redaction import has_mask
+from ...text import age, plain, short_age
+from ..management.call import path_id
+from . import answer
+from .deed import Commands, commands, may
+from .tree import CHARS_MAX, tree
+from .visit import Page, Visit, missing
+
+EVENT_SHOWN_CHARS_MAX = 4000
+ATTEMPTS_SHOWN_MAX = 25
+ACTS_SHOWN_MAX = 20
+TRACE_CHARS_MAX = 2000
+LAST_TRACE_CHARS_MAX = 16_000
+
+
+class Attempt(NamedTuple):
+    """A failure, and how much of its traceback is shown."""
+
+    failure: FailureRow
+    chars_max: int
+    seconds: float | None
+
+
+async def screen(visit: Visit) -> Page:
+    job_id = path_id(visit.request.path_params["id"])
+    now, found, acts = await visit.store.read(lambda connection: look(connection, job_id))
+    if found is None:
+        raise missing(f"There is no job {job_id}: it never was, or its day was pruned.")
+    job = found.job
+    deeds = may(job.status)
+    shown = {
+        "title": f"Job {job.id}",
+        "now": now,
+        "job": job,
+        "what_next": what_next(job, found.failures, now),
+        "attempts": attempts(found.failures),
+        "earlier": max(0, len(found.failures) - ATTEMPTS_SHOWN_MAX),
+        "event": job.event_json[:EVENT_SHOWN_CHARS_MAX],
+        "is_cut": len(job.event_json) > EVENT_SHOWN_CHARS_MAX,
+        "tree": tree(job.event_json),
+        "acts": acts,
+        "log": found.log,
+        "deeds": deeds,
+        "commands": [commands(deed, [job.id], visit.base, visit.needs_key) for deed in deeds],
+        "copies": copies(visit, job),
+    }
+    return Page("job", shown)
+
+
+def look(connection: sa.Connection, job_id: int) -> tuple[dt.datetime, Detail | None, list[ActRow]]:
+    acts = listing.acts_page(connection, job_id=job_id, limit=ACTS_SHOWN_MAX).acts
+    return listing.now(connection), listing.detail(connection, job_id, CHARS_MAX + 1), acts
+
+
+def attempts(failures: Sequence[FailureRow]) -> list[Attempt]:
+    """The newest first."""
+    return [
+        Attempt(each, TRACE_CHARS_MAX if place else LAST_TRACE_CHARS_MAX, seconds(each))
+        for place, each in enumerate(list(reversed(failures))[:ATTEMPTS_SHOWN_MAX])
+    ]
+
+
+def seconds(failure: FailureRow) -> float | None:
+    return None if failure.claimed_at is None else (failure.failed_at - failure.claimed_at).total_seconds()
+
+
+def what_next(job: JobRow, failures: Sequence[FailureRow], now: dt.datetime) -> str:
+    """What happens next, and why."""
+    kind = plain(failures[-1].error_type) if failures else ""
+    if job.status == "scheduled" and job.run_at is not None:
+        when = f"in {short_age(max(0.0, (job.run_at - now).total_seconds()))}"
+        if job.retry_count:
+            return f"{ordinal(job.retry_count)} retry {when}: {kind or 'it failed'}."
+        return f"Due {when}: it was sent, or put off, until then."
+    if job.status == "queued":
+        again = (
+            f" It failed {job.retry_count} times so far, the last time by {kind}." if job.retry_count and kind else ""
+        )
+        alone = " Its process died while it ran, so it runs alone next." if job.suspect else ""
+        return f"It waits for a worker that is free, in the order of priority.{alone}{again}"
+    if job.status == "running":
+        since = f" for {age((now - job.claimed_at).total_seconds())}" if job.claimed_at else ""
+        return f"Attempt {job.attempt} runs{since}."
+    if job.status == "dead":
+        return "Nothing, until somebody redrives or cancels it."
+    return "Nothing: it is finished."
+
+
+def ordinal(number: int) -> str:
+    words = ("First", "Second", "Third", "Fourth", "Fifth")
+    return words[number - 1] if 1 <= number <= len(words) else f"{number}th"
+
+
+class Copies(NamedTuple):
+    """The same job from a terminal."""
+
+    show: Commands
+    send: str
+    sql: str
+
+
+def copies(visit: Visit, job: JobRow) -> Copies:
+    token = ' -H "Authorization: Bearer $V7_ADMIN_TOKEN"' if visit.needs_key else ""
+    address = f"{visit.base}/api/jobs/v1/{job.id}"
+    show = Commands(f"v7 jobs show {job.id}", f"curl {address}{token}")
+    whole = job.event_json if len(job.event_json) <= EVENT_SHOWN_CHARS_MAX else "…"
+    head = {"user_id": job.user_id, "priority": job.priority, "event_type_id": job.event_type_id}
+    body = f'{msgspec.json.encode(head).decode()[:-1]},"event_data":{whole}}}'
+    send = f"curl {visit.base}/api/event/v1 -H 'Content-Type: application/json' -d {shlex.quote(body)}"
+    if has_mask(job.event_json, visit.settings.redacted):
+        send = ""  # it would send the mask
+    return Copies(show, send, f"select * from v7.all_jobs where id = {job.id};")  # noqa: S608 (it is shown, not run)
+
+
+async def event(visit: Visit) -> Response:
+    """The event as it was sent, to the letter."""
+    job_id = path_id(visit.request.path_params["id"])
+    found = await visit.store.read(lambda connection: listing.detail(connection, job_id))
+    if found is None:
+        raise missing(f"There is no job {job_id}.")
+    return answer.raw(found.job.event_json)
+
+
+async def attempt(visit: Visit) -> Response:
+    """The whole traceback of a failed attempt."""
+    job_id, number = path_id(visit.request.path_params["id"]), path_id(visit.request.path_params["attempt"])
+    found = await visit.store.read(lambda connection: listing.detail(connection, job_id, 0))
+    failed = [each for each in found.failures if each.attempt == number] if found else []
+    if not failed:
+        raise missing(f"There is no failed attempt {number} of job {job_id}.")
+    return answer.raw(failed[-1].traceback or f"{failed[-1].error_type}: {failed[-1].message}")

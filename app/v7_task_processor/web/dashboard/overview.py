@@ -1,0 +1,78 @@
+"""The first screen: one sentence of verdict, and the numbers behind it."""
+
+import asyncio
+import datetime as dt
+from typing import NamedTuple
+
+import psycopg
+import sqlalchemy as sa
+
+from ... import database, listing, promise
+from ...errors import DatabaseUnavailable
+from ...listing import DeadGroup, Overview
+from ...promise import Promise
+from ..management.problem import unavailable
+from ..management.store import UNREACHABLE
+from .chart import Chart
+from .verdict import Lately, verdict
+from .visit import Page, Visit
+
+LOOK_SECONDS_MAX = 5.0
+HOUR = dt.timedelta(hours=1)
+DEAD_SHOWN_MAX = 6
+
+
+class Found(NamedTuple):
+    overview: Overview
+    lately: Lately
+    dead: list[DeadGroup]
+    chart: Chart
+
+
+async def screen(visit: Visit) -> Page:
+    found, worth = await asyncio.gather(visit.store.read(look), worth_of(visit.store.url))
+    shown = {
+        "title": "Overview",
+        "now": found.overview.now,
+        "found": found.overview,
+        "findings": verdict(found.overview, found.lately, worth),
+        "dead": found.dead,
+        "chart": found.chart,
+        "promise": worth,
+        "retention_days": visit.settings.retention_days,
+        "handlers": visit.settings.handlers,
+        "empty": is_empty(found.overview),
+        "received": found.chart.lately("received"),
+        "ranges": [],
+        "first_event": first_event(visit),
+    }
+    return Page("overview", shown)
+
+
+async def worth_of(url: str) -> Promise:
+    """What an answer of 200 is worth now. Raises Problem."""
+    try:
+        async with asyncio.timeout(LOOK_SECONDS_MAX):
+            return promise.promise(await asyncio.to_thread(database.describe, url, promise.SETTINGS))
+    except (DatabaseUnavailable, psycopg.Error, TimeoutError, OSError) as error:
+        raise unavailable(UNREACHABLE) from error
+
+
+def look(connection: sa.Connection) -> Found:
+    overview = listing.overview(connection)
+    hour, two = overview.now - HOUR, overview.now - 2 * HOUR
+    lately = Lately(listing.died_since(connection, hour, overview.now), listing.died_since(connection, two, hour))
+    dead = listing.dead_groups(connection).groups[:DEAD_SHOWN_MAX] if overview.jobs.dead else []
+    return Found(overview, lately, dead, Chart(listing.minutes(connection, overview.now)))
+
+
+def is_empty(found: Overview) -> bool:
+    """Whether nothing ever came, as far as one can see."""
+    jobs, hour = found.jobs, found.last_hour
+    return not (jobs.queued or jobs.scheduled or jobs.running or jobs.dead or hour.succeeded or hour.cancelled)
+
+
+def first_event(visit: Visit) -> str:
+    event = '{"event_type_id": 1, "user_id": 1, "priority": 1, "event_data": {"hello": "world"}}'
+    key = " -H 'Authorization: Bearer …'" if visit.settings.api_keys else ""
+    return f"curl {visit.base}/api/event/v1{key} -H 'Content-Type: application/json' -d '{event}'"

@@ -1,0 +1,180 @@
+"""Who may look and who may act, and which forms are refused."""
+
+import re
+from collections.abc import Iterator
+
+import httpx
+import psycopg
+import pytest
+
+from v7_task_processor.settings import Settings
+from v7_task_processor.web.dashboard.access import Guard
+
+from ..support import ApiProcess, process
+from .conftest import TOKEN
+
+PAGES = ["", "/jobs", "/jobs/42", "/jobs/42/event", "/jobs/42/attempts/2", "/dead", "/types", "/workers"]
+SCREENS = [*PAGES, "/operations"]
+PAUSE = {"act": "pause", "type": "77", "then": "/dashboard/types"}
+
+
+class Browser(httpx.Client):
+    """A client with cookies that sends forms as browsers do."""
+
+    def __init__(self, api: ApiProcess) -> None:
+        super().__init__(base_url=f"http://127.0.0.1:{api.port}", timeout=60)
+        self.origin = f"http://127.0.0.1:{api.port}"
+
+    def key(self, path: str = "/dashboard/act?act=pause&type=77") -> str:
+        """The number that stands in the forms of our pages."""
+        found = re.search(r'name="form_key" value="([0-9a-f]{32})"', self.get(path).text)
+        assert found
+        return found[1]
+
+    def submit(self, path: str, fields: dict[str, str], **headers: str) -> httpx.Response:
+        named = {"origin": self.origin, **{name.replace("_", "-"): value for name, value in headers.items()}}
+        return self.post(path, data=fields, headers={name: value for name, value in named.items() if value})
+
+    def log_in(self, token: str = TOKEN) -> httpx.Response:
+        return self.submit("/dashboard/login", {"form_key": self.key("/dashboard/login"), "token": token})
+
+
+@pytest.fixture
+def browser(here: ApiProcess) -> Iterator[Browser]:
+    with Browser(here) as browser:
+        yield browser
+
+
+@pytest.fixture
+def guarded_browser(guarded: ApiProcess) -> Iterator[Browser]:
+    with Browser(guarded) as browser:
+        yield browser
+
+
+def is_paused(url: str, event_type_id: int = 77) -> bool:
+    with psycopg.connect(url) as connection:
+        row = connection.execute(
+            "select paused_at is not null from v7.event_types where event_type_id = %s", [event_type_id]
+        ).fetchone()
+        connection.execute("delete from v7.event_types where event_type_id = %s", [event_type_id])
+        return row == (True,)
+
+
+@pytest.mark.parametrize("path", SCREENS)
+def test_anyone_here_may_look(browser: Browser, guarded_browser: Browser, path: str) -> None:
+    for each in (browser, guarded_browser):
+        assert each.get(f"/dashboard{path}").status_code == 200
+
+
+@pytest.mark.parametrize("path", SCREENS)
+def test_from_elsewhere_one_logs_in_first(everywhere: ApiProcess, path: str) -> None:
+    with Browser(everywhere) as browser:
+        refused = browser.get(f"/dashboard{path}")
+        assert refused.status_code == 303
+        assert refused.headers["location"].startswith("/dashboard/login?then=%2Fdashboard")
+        assert browser.get(f"/dashboard{path}", headers={"authorization": b"Bearer " + TOKEN.encode()}).is_success
+        assert browser.log_in().headers["location"] == "/dashboard"
+        assert browser.get(f"/dashboard{path}").status_code == 200
+
+
+def test_without_a_token_nobody_looks_from_elsewhere(populated_url: str) -> None:
+    with process(populated_url, host="0.0.0.0") as api, Browser(api) as browser:
+        refused = browser.get("/dashboard")
+        assert refused.status_code == 403
+        assert "Set V7_ADMIN_TOKEN" in refused.text
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"host": "["},
+        {"host": "evil.example"},
+        {"host": "evil.example:4000"},
+        {"x-forwarded-for": "192.0.2.1"},
+        {"via": "1.1 proxy"},
+    ],
+)
+def test_a_name_that_was_rebound_and_a_proxy_are_not_here(
+    browser: Browser, guarded_browser: Browser, headers: dict[str, str]
+) -> None:
+    assert browser.get("/dashboard", headers=headers).status_code == 403
+    assert guarded_browser.get("/dashboard", headers=headers).status_code == 303
+
+
+def test_an_act_from_a_page_of_ours(browser: Browser, populated_url: str) -> None:
+    done = browser.submit("/dashboard/act", {**PAUSE, "form_key": browser.key()})
+    assert (done.status_code, done.headers["location"]) == (303, "/dashboard/types?did=pause&with=1")
+    assert is_paused(populated_url)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"origin": "http://127.0.0.1:1"},
+        {"origin": "", "sec_fetch_site": "cross-site"},
+        {"sec_fetch_site": "same-site"},
+        {"origin": "http://evil.example", "host": "evil.example"},
+    ],
+)
+def test_a_form_of_another_origin_is_refused(browser: Browser, populated_url: str, headers: dict[str, str]) -> None:
+    assert browser.submit("/dashboard/act", {**PAUSE, "form_key": browser.key()}, **headers).status_code == 403
+    assert not is_paused(populated_url)
+
+
+@pytest.mark.parametrize("form_key", ["", "0" * 32, "x"])
+def test_a_form_without_our_number_is_refused(browser: Browser, populated_url: str, form_key: str) -> None:
+    browser.key()
+    assert browser.submit("/dashboard/act", {**PAUSE, "form_key": form_key}).status_code == 403
+    browser.cookies.clear()
+    assert browser.submit("/dashboard/act", {**PAUSE, "form_key": form_key}).status_code == 403
+    assert not is_paused(populated_url)
+
+
+def test_acting_takes_the_token_where_one_is_set(guarded_browser: Browser, populated_url: str) -> None:
+    asked = guarded_browser.get("/dashboard/act?act=pause&type=77")
+    assert asked.headers["location"] == "/dashboard/login?then=%2Fdashboard%2Fact%3Fact%3Dpause%26type%3D77"
+    key = guarded_browser.key("/dashboard/login")
+    assert guarded_browser.submit("/dashboard/act", {**PAUSE, "form_key": key}).status_code == 303
+    assert not is_paused(populated_url)
+    assert guarded_browser.log_in("s3cret-e").status_code == 401
+    cookie = guarded_browser.log_in().headers["set-cookie"]
+    assert "HttpOnly" in cookie and "SameSite=strict" in cookie and "Path=/dashboard" in cookie
+    guarded_browser.submit("/dashboard/act", {**PAUSE, "form_key": guarded_browser.key()})
+    assert is_paused(populated_url)
+
+
+def test_a_token_in_the_header_needs_no_form(guarded: ApiProcess, populated_url: str) -> None:
+    headers = {"authorization": b"Bearer " + TOKEN.encode()}
+    assert httpx.post(f"http://127.0.0.1:{guarded.port}/dashboard/act", data=PAUSE, headers=headers).status_code == 303
+    assert is_paused(populated_url)
+    wrong = {"authorization": "Bearer guess"}
+    assert httpx.post(f"http://127.0.0.1:{guarded.port}/dashboard/act", data=PAUSE, headers=wrong).status_code == 401
+
+
+def test_logging_out_ends_it(guarded_browser: Browser) -> None:
+    guarded_browser.log_in()
+    key = guarded_browser.key()
+    refused = guarded_browser.submit("/dashboard/logout", {"form_key": key}, origin="http://evil.example")
+    assert refused.status_code == 403
+    guarded_browser.submit("/dashboard/logout", {"form_key": key})
+    assert guarded_browser.get("/dashboard/act?act=pause&type=77").status_code == 303
+
+
+def test_a_session_ends_and_is_bound_to_its_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    guard = Guard(Settings(admin_token="one"))
+    value = guard.open_session("one")
+    assert value is not None and guard.session(value)
+    assert not Guard(Settings(admin_token="two")).session(value)
+    until, _, signature = value.partition(".")
+    assert not guard.session(f"{int(until) + 1}.{signature}")
+    assert not any(guard.session(each) for each in ("", ".", until, f"{until}.", "é.é"))
+    monkeypatch.setattr("time.time", lambda: int(until))
+    assert not guard.session(value)
+
+
+@pytest.mark.parametrize("then", ["//evil.example", "https://evil.example", "/dashboard\\evil", "/dashboardx", "/api"])
+def test_nobody_is_sent_elsewhere(guarded_browser: Browser, then: str) -> None:
+    fields = {"form_key": guarded_browser.key("/dashboard/login"), "token": TOKEN, "then": then}
+    assert guarded_browser.submit("/dashboard/login", fields).headers["location"] == "/dashboard"
