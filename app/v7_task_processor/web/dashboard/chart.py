@@ -18,7 +18,7 @@ class Chart:
 
     def data(self) -> str:
         """For uPlot: the times, then each series."""
-        times = [int(each.begin.timestamp()) for each in self.minutes]
+        times = [int(each.minute.timestamp()) for each in self.minutes]
         return msgspec.json.encode([times, *(self.counts(name) for name in SERIES)]).decode()
 
     def counts(self, name: str) -> list[int]:

@@ -63,7 +63,7 @@ def look(connection: sa.Connection) -> Found:
     hour, two = overview.now - HOUR, overview.now - 2 * HOUR
     lately = Lately(listing.died_since(connection, hour, overview.now), listing.died_since(connection, two, hour))
     dead = listing.dead_groups(connection).groups[:DEAD_SHOWN_MAX] if overview.jobs.dead else []
-    return Found(overview, lately, dead, Chart(listing.minutes(connection, overview.now)))
+    return Found(overview, lately, dead, Chart(listing.series(connection)))
 
 
 def is_empty(found: Overview) -> bool:
