@@ -100,7 +100,7 @@ def facts(row: OperationRow) -> list[tuple[str, str]]:
     return [(label, says) for label, says in known if says]
 
 
-@operations.command(epilog=examples("v7 operations stop 7"))
+@operations.command(epilog=examples("v7 operations stop 7", "v7 operations stop 7 --json | jq .done"))
 @json_option
 @click.argument("operation_id", metavar="ID", type=int)
 @settings_options(*DATABASE)

@@ -52,6 +52,10 @@ class Given(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     paused_by: str | None = None
     new_job_id: int | None = None
     """redrive with another event: the job that was made."""
+    concurrency_limit: int | None = None
+    node_id: int | None = None
+    """drain and resume of a node."""
+    drained_by: str | None = None
 
 
 class ActRow(msgspec.Struct, frozen=True, kw_only=True):

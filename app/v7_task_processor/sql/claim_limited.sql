@@ -13,6 +13,8 @@
 -- there is a probe only for types that have been full since, and have work.
 -- Of the probed types only the best heads matter, one for each job of the batch, and of each no row behind the last
 -- of those heads. What was found in both ways is merged in order, and cut to the batch: the order is exact.
+-- A probe orders by the type too, and compares it by <= instead of =, so that no other index can serve it: where the
+-- statistics knew of no queued row, the queue's own was taken, and all of the queue passed over for each type.
 -- Types are told apart by hashed subplans and by one aggregate over all: a join would be planned as a nested loop,
 -- a thousand types by a thousand.
 with told as materialized (
@@ -56,22 +58,25 @@ heads as materialized (
     select types.event_type_id, types.room, head.priority, head.position
     from types, lateral (
         select priority, position from v7.jobs
-        where status = 'queued' and not suspect and event_type_id = types.event_type_id
-        order by priority, position limit 1) as head
+        where status = 'queued' and not suspect
+          and event_type_id >= types.event_type_id and event_type_id <= types.event_type_id
+        order by event_type_id, priority, position limit 1) as head
     where types.probed and types.room > 0 and types.event_type_id <> all(:closed_types::bigint[])
       and (:serves_all::boolean or types.event_type_id = any(:open_types::bigint[]))),
 best_heads as materialized (
     select * from heads order by priority, position limit :batch::integer),
+last_head as materialized (
+    select case when count(*) < :batch::integer then 9223372036854775807 else max(priority) end as priority,
+        case when count(*) < :batch::integer then 9223372036854775807
+            else (array_agg(position order by priority desc, position desc))[1] end as position
+    from best_heads),
 probed as materialized (
-    select own.* from best_heads, lateral (
+    select own.* from best_heads, last_head, lateral (
         select ctid, priority, position, octet_length(event_data::text) as bytes from v7.jobs
-        where status = 'queued' and not suspect and event_type_id = best_heads.event_type_id
-          and (priority, position) <= (
-              select case when count(*) < :batch::integer then 9223372036854775807 else max(priority) end,
-                  case when count(*) < :batch::integer then 9223372036854775807
-                      else (array_agg(position order by priority desc, position desc))[1] end
-              from best_heads)
-        order by priority, position limit best_heads.room for no key update skip locked) as own),
+        where status = 'queued' and not suspect and event_type_id >= best_heads.event_type_id
+          and (event_type_id, priority, position)
+              <= (best_heads.event_type_id, last_head.priority, last_head.position)
+        order by event_type_id, priority, position limit best_heads.room for no key update skip locked) as own),
 found as materialized (
     select ctid, priority, position, bytes from scanned
     where ctid is not null and (room_of_type is null or nth <= room_of_type)

@@ -22,6 +22,7 @@ from .table import ROUTES
 
 log = logs.get(__name__)
 JSON = "application/json"
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY")
 
 
 def application(settings: Settings, store: Store) -> ASGIApp:
@@ -49,13 +50,17 @@ def application(settings: Settings, store: Store) -> ASGIApp:
         return Response(msgspec.json.encode(await route.handle(call)), media_type=JSON)
 
     def endpoint(methods: list[Route]) -> Endpoint:
-        """All methods of one path, else Starlette answers 405 without the others."""
+        """All methods of one path. Those that it does not take end here too, not at a path with an id in this place."""
         by_method = {route.method: route for route in methods}
+        if "GET" in by_method:
+            by_method["HEAD"] = by_method["GET"]
 
         async def one(request: Request) -> Response:
-            return await answer(request, by_method["GET" if request.method == "HEAD" else request.method])
+            if request.method not in by_method:
+                raise HTTPException(405, headers={"Allow": ", ".join(by_method)})
+            return await answer(request, by_method[request.method])
 
-        return Endpoint(methods[0].path, one, methods=list(by_method))
+        return Endpoint(methods[0].path, one, methods=METHODS)
 
     paths: dict[str, list[Route]] = {}
     for route in ROUTES:

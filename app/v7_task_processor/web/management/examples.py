@@ -40,10 +40,10 @@ FAILURE = {
 }
 JOB_DETAIL = {**JOB, "event_data": {"amount": -1}, "failures": [FAILURE], "log": None}
 WHY = {
-    "id": 43,
+    "id": 3,
     "status": "queued",
     "cause": "paused",
-    "why": "Job 43 waits because its type, 5, is paused since 2030-01-31 12:00:00 UTC by ann, the shop is down.",
+    "why": "Job 3 waits because its type, 5, is paused since 2030-01-31 12:00:00 UTC by ann, the shop is down.",
     "event_type_id": 5,
     "since": "2030-01-31T12:00:00Z",
     "until": None,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ...schema import event_types, failures, finished_jobs, workers
+from ...schema import audit, event_types, failures, finished_jobs, minutes, operations, workers
 
 COLUMNS = {
     "JobRow": finished_jobs,
@@ -16,50 +16,84 @@ COLUMNS = {
     "Priority": finished_jobs,
     "RunningRow": finished_jobs,
     "TypeState": event_types,
+    "TypeLimit": event_types,
+    "LimitState": event_types,
+    "NodeState": workers,
+    "Drain": workers,
+    "OperationRow": operations,
+    "ActRow": audit,
+    "ManyOf": finished_jobs,
+    "Minute": minutes,
 }
 """Which table's columns the fields of a type are, where they have the same name."""
 WORDS = {
+    "acts": "What people did, the last first.",
     "age_seconds": "How long it has waited.",
+    "ahead": "In line: so many jobs will be taken before it.",
+    "ahead_at_least": "There are more than that before it.",
     "alive": "False: its heartbeat stands still, and others take over its jobs.",
     "at_least": "True: more were there than were looked at, and the oldest may be older.",
     "beat_age_seconds": "How long ago its last heartbeat was.",
+    "by": "Who paused the type, or drained the nodes.",
     "cancelled": "Jobs that were cancelled.",
     "capped": "Counts that stopped at 10,000: there are more.",
+    "cause": "The same as `why`, for programs.",
+    "concurrency_limit": "So many of its jobs run at once, on all nodes together; null: no limit.",
     "dead": "Jobs that failed for good: dead letters.",
     "detail": "What it was this time, and what to do.",
+    "drained_by": "Who drained the node.",
+    "error": "Its last error, cut.",
+    "estimate_seconds": "In line: until it is taken, at the rate of the last five minutes; null: none is known.",
     "event_data": "The event, as it was sent.",
     "event_json": "The event as a text; in lists its first 1,000 characters.",
+    "event_type_id": "The number of the type.",
     "event_type_ids": "The types that it has handlers for; null: all.",
     "event_types": "Types, in the order of their numbers.",
+    "failed": "Attempts that failed, were discarded or crashed.",
     "failed_attempts": "Attempts that failed.",
+    "failure_share": "Of attempts, from 0 to 1; null: none ended.",
     "failures": "Every attempt that failed, the first one first.",
-    "event_type_id": "The number of the type.",
+    "filter": "Which jobs, by the filters of the list.",
+    "given": "What came with it.",
+    "held": "Jobs that another transaction holds, to which it comes back.",
     "id": "Its job.",
     "ids": "Their jobs, in the order of the events.",
     "jobs": "Jobs.",
     "known": "Whether it has a row in the table event_types.",
     "last_hour": "What ended in the last hour.",
     "last_minute": "What ended in the last minute.",
+    "minutes": "The earliest first, without the one that has not ended.",
+    "new_job_id": "redrive with another event: the job that was made.",
     "next_after": "What to give as `after` for the next page; null: there is none.",
+    "node_id": "Which node, where a node was drained or resumed.",
     "nodes": "Nodes: each is one machine or container that runs v7.",
     "nodes_lost": "How many of them have no heartbeat.",
     "now": "The database's clock.",
     "oldest": "Who waits longest.",
+    "operations": "The newest first.",
+    "p50_seconds": "Half of the handlers ran no longer. From buckets, so it is rough; null: none ran.",
+    "p95_seconds": "95 of 100 handlers ran no longer. From buckets, so it is rough; null: none ran.",
     "paused": "Types that are paused.",
-    "queued_at": "When it began to wait.",
+    "paused_by": "Who paused the type.",
+    "per_second": "Attempts that ended, a second.",
+    "priority": "The one that they get.",
     "queued": "Jobs that wait for a worker.",
+    "queued_at": "When it began to wait.",
     "results": "One for each event, in their order: `id` where it was added, else `error`, which says why.",
     "run_at": "When it is due, with its zone.",
     "running": "Jobs that a worker has.",
     "scheduled": "Jobs that wait for their time: for their first, or to be tried again.",
     "seconds": "How many seconds.",
     "served": "Whether a node that lives has a handler for it.",
+    "since": "Since when it is so.",
     "status": "Where the job stands.",
     "succeeded": "Jobs that were handled.",
     "succeeded_per_second": "The same, a second.",
     "title": "What all problems of the type have in common.",
     "type": "The kind of problem, for programs.",
     "unserved": "Types with queued jobs that no node that lives has a handler for.",
+    "until": "Waits: when it is due. Running: when its time is up.",
+    "why": "Why it does not run, in one sentence; or where it runs, or how it ended.",
     "worker": "Its worker's name.",
     "workers": "Processes that run handlers.",
 }
@@ -88,7 +122,7 @@ def explain(schemas: dict[str, Any]) -> None:
         table = COLUMNS.get(name)
         for field, found in schema.get("properties", {}).items():
             comment = table.c[field].comment if table is not None and field in table.c else None
-            if says := found.get("description") or comment or WORDS.get(field):
+            if says := found.get("description") or comment or WORDS.get(field) or PARAMETERS.get(field):
                 found["description"] = says
             if field.endswith("_at") or field == "now":
                 for each in found.get("anyOf", [found]):

@@ -48,8 +48,8 @@ class ManyOf(Many, frozen=True, kw_only=True):
 class Meant(msgspec.Struct, frozen=True, kw_only=True):
     """A dry run: how many jobs were meant now. Else the operation that was begun."""
 
-    matching: Matching | None = None
-    operation: OperationRow | None = None
+    matching: Annotated[Matching | None, Meta(description="Only asked: how many jobs were meant.")] = None
+    operation: Annotated[OperationRow | None, Meta(description="What was begun.")] = None
 
 
 class AuditQuery(msgspec.Struct, frozen=True, kw_only=True):
