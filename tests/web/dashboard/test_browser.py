@@ -248,6 +248,22 @@ def test_a_type_is_paused_and_resumed(tab: Tab) -> None:
     expect(page.get_by_role("link", name="Pause type 6")).to_be_visible()
 
 
+def test_a_type_is_limited(tab: Tab, populated_url: str) -> None:
+    page = tab.open("/types")
+    for given, becomes in (("3", "3"), ("", "none")):
+        page.get_by_role("link", name="limit type 6").click()
+        expect(page.locator(".command").first).to_contain_text("v7 types limit 6 3")
+        page.get_by_label("At once").fill(given)
+        page.get_by_role("button", name="Limit").click()
+        expect(page.locator(".said")).to_have_text("Done: the type has another limit.")
+        expect(page.get_by_role("link", name="limit type 6")).to_have_text(f"{becomes}, limit type 6")
+    with psycopg.connect(populated_url) as connection:
+        acts = connection.execute("select act, event_type_id, given from v7.audit order by id desc limit 2").fetchall()
+    assert acts == [("limit", 6, {"concurrency_limit": None}), ("limit", 6, {"concurrency_limit": 3})]
+    page = tab.open("/operations")
+    expect(page.locator("table").last.locator("tbody tr").nth(1)).to_contain_text("type 6 to 3")
+
+
 @pytest.mark.parametrize("tab", [LOOKS["light"], LOOKS["plain"]], ids=["script", "plain"], indirect=True)
 def test_all_that_match_become_an_operation(tab: Tab, populated_url: str) -> None:
     for _ in range(3):

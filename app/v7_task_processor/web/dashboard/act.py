@@ -72,7 +72,7 @@ def about(deed: Deed, which: str) -> dict[str, object]:
         "title": f"{deed.label}: {which}",
         "label": deed.label,
         "says": deed.says,
-        "deed": deed,
+        "field": deed.field,
         "only_those": either(queue.MAY[deed.act]),
         "done": queue.DONE[deed.act],
         "soon": (dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:00"),
@@ -80,7 +80,7 @@ def about(deed: Deed, which: str) -> dict[str, object]:
 
 
 def confirm(given: Fields, shown: Mapping[str, object]) -> Page:
-    nothing: dict[str, object] = {"jobs": [], "may": [], "deed": None, "event": "", "many": None}
+    nothing: dict[str, object] = {"jobs": [], "may": [], "event": "", "many": None}
     return Page("act", {**nothing, **shown, "then": then_of(given.get("then", ""))})
 
 

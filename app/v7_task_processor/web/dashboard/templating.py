@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ... import __version__
-from ...text import age, cut, number, plain, plain_lines, plural, short_age
+from ...text import age, cut, number, plain, plain_lines, plural, short_age, short_seconds
 from .access import PATH, Visitor
 
 HERE = Path(__file__).parent
@@ -68,6 +68,7 @@ environment.filters |= {
     "plain": plain,
     "plural": plural,
     "short_age": short_age,
+    "short_seconds": short_seconds,
 }
 environment.globals |= {"asset": asset, "count": count, "time_of": time_of, "version": __version__, "root": PATH}
 environment.globals["parts"] = environment.get_template("parts.html").module
