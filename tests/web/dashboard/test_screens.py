@@ -2,12 +2,15 @@
 
 import re
 
+import pytest
+
 from v7_task_processor import queue
 from v7_task_processor.counting import Account
 from v7_task_processor.database import connect
 from v7_task_processor.observability import families
 from v7_task_processor.observability.counts import Counts
 
+from ...population import KEYS
 from ..support import ApiProcess
 
 
@@ -35,3 +38,19 @@ async def test_a_type_s_last_hour(here: ApiProcess, populated_url: str) -> None:
     rate, *durations = row.groups()
     assert 3.5 < float(rate) <= 4
     assert all(each.endswith(" ms") for each in durations)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("paused", "Job 3 waits because its type, 5, is paused since"),
+        ("scheduled", "Job 5 waits for its time,"),
+        ("running", "Job 6 runs on alpha:101 for"),
+        ("dead", "It runs again only when it is redriven."),
+        ("succeeded", "Job 20 succeeded at"),
+    ],
+)
+def test_a_job_says_why_it_does_not_run(here: ApiProcess, name: str, says: str) -> None:
+    page = text(here, f"/jobs/{KEYS[name]}")
+    assert says in page
+    assert f"v7 why {KEYS[name]}" in page

@@ -10,9 +10,8 @@ import sqlalchemy as sa
 from starlette.responses import Response
 
 from ... import listing
-from ...listing import ActRow, Detail, FailureRow, JobRow
+from ...listing import ActRow, Detail, FailureRow, JobRow, Why
 from ...redaction import has_mask
-from ...text import age, plain, short_age
 from ..management.call import path_id
 from . import answer
 from .deed import Commands, commands, may
@@ -36,8 +35,8 @@ class Attempt(NamedTuple):
 
 async def screen(visit: Visit) -> Page:
     job_id = path_id(visit.request.path_params["id"])
-    now, found, acts = await visit.store.read(lambda connection: look(connection, job_id))
-    if found is None:
+    now, found, said, acts = await visit.store.read(lambda connection: look(connection, job_id))
+    if found is None or said is None:
         raise missing(f"There is no job {job_id}: it never was, or its day was pruned.")
     job = found.job
     deeds = may(job.status)
@@ -45,7 +44,7 @@ async def screen(visit: Visit) -> Page:
         "title": f"Job {job.id}",
         "now": now,
         "job": job,
-        "what_next": what_next(job, found.failures, now),
+        "why": said.why,
         "attempts": attempts(found.failures),
         "earlier": max(0, len(found.failures) - ATTEMPTS_SHOWN_MAX),
         "event": job.event_json[:EVENT_SHOWN_CHARS_MAX],
@@ -60,9 +59,10 @@ async def screen(visit: Visit) -> Page:
     return Page("job", shown)
 
 
-def look(connection: sa.Connection, job_id: int) -> tuple[dt.datetime, Detail | None, list[ActRow]]:
+def look(connection: sa.Connection, job_id: int) -> tuple[dt.datetime, Detail | None, Why | None, list[ActRow]]:
     acts = listing.acts_page(connection, job_id=job_id, limit=ACTS_SHOWN_MAX).acts
-    return listing.now(connection), listing.detail(connection, job_id, CHARS_MAX + 1), acts
+    found = listing.detail(connection, job_id, CHARS_MAX + 1)
+    return listing.now(connection), found, listing.why(connection, job_id), acts
 
 
 def attempts(failures: Sequence[FailureRow]) -> list[Attempt]:
@@ -77,37 +77,11 @@ def seconds(failure: FailureRow) -> float | None:
     return None if failure.claimed_at is None else (failure.failed_at - failure.claimed_at).total_seconds()
 
 
-def what_next(job: JobRow, failures: Sequence[FailureRow], now: dt.datetime) -> str:
-    """What happens next, and why."""
-    kind = plain(failures[-1].error_type) if failures else ""
-    if job.status == "scheduled" and job.run_at is not None:
-        when = f"in {short_age(max(0.0, (job.run_at - now).total_seconds()))}"
-        if job.retry_count:
-            return f"{ordinal(job.retry_count)} retry {when}: {kind or 'it failed'}."
-        return f"Due {when}: it was sent, or put off, until then."
-    if job.status == "queued":
-        again = (
-            f" It failed {job.retry_count} times so far, the last time by {kind}." if job.retry_count and kind else ""
-        )
-        alone = " Its process died while it ran, so it runs alone next." if job.suspect else ""
-        return f"It waits for a worker that is free, in the order of priority.{alone}{again}"
-    if job.status == "running":
-        since = f" for {age((now - job.claimed_at).total_seconds())}" if job.claimed_at else ""
-        return f"Attempt {job.attempt} runs{since}."
-    if job.status == "dead":
-        return "Nothing, until somebody redrives or cancels it."
-    return "Nothing: it is finished."
-
-
-def ordinal(number: int) -> str:
-    words = ("First", "Second", "Third", "Fourth", "Fifth")
-    return words[number - 1] if 1 <= number <= len(words) else f"{number}th"
-
-
 class Copies(NamedTuple):
     """The same job from a terminal."""
 
     show: Commands
+    why: Commands
     send: str
     sql: str
 
@@ -116,13 +90,14 @@ def copies(visit: Visit, job: JobRow) -> Copies:
     token = ' -H "Authorization: Bearer $V7_ADMIN_TOKEN"' if visit.needs_key else ""
     address = f"{visit.base}/api/jobs/v1/{job.id}"
     show = Commands(f"v7 jobs show {job.id}", f"curl {address}{token}")
+    why = Commands(f"v7 why {job.id}", f"curl {address}/why{token}")
     whole = job.event_json if len(job.event_json) <= EVENT_SHOWN_CHARS_MAX else "…"
     head = {"user_id": job.user_id, "priority": job.priority, "event_type_id": job.event_type_id}
     body = f'{msgspec.json.encode(head).decode()[:-1]},"event_data":{whole}}}'
     send = f"curl {visit.base}/api/event/v1 -H 'Content-Type: application/json' -d {shlex.quote(body)}"
     if has_mask(job.event_json, visit.settings.redacted):
         send = ""  # it would send the mask
-    return Copies(show, send, f"select * from v7.all_jobs where id = {job.id};")  # noqa: S608 (it is shown, not run)
+    return Copies(show, why, send, f"select * from v7.all_jobs where id = {job.id};")  # noqa: S608 (it is shown, not run)
 
 
 async def event(visit: Visit) -> Response:
