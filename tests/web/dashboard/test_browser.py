@@ -264,6 +264,27 @@ def test_a_type_is_limited(tab: Tab, populated_url: str) -> None:
     expect(page.locator("table").last.locator("tbody tr").nth(1)).to_contain_text("type 6 to 3")
 
 
+def test_a_node_is_drained_and_resumed(tab: Tab, populated_url: str) -> None:
+    page = tab.open("/workers")
+    node = page.locator(".node", has_text="alpha:100")
+    expect(node.locator(".status")).to_have_text("takes jobs")
+    node.get_by_role("link", name="Drain node 1").click()
+    expect(page.locator(".command").first).to_contain_text("v7 workers drain 1")
+    page.get_by_role("button", name="Drain").click()
+    expect(page.locator(".said")).to_have_text("Done: the node takes no more jobs.")
+    expect(node.locator(".status")).to_have_text("draining")
+    expect(node).to_contain_text("by the dashboard, from 127.0.0.1")
+    node.get_by_role("link", name="Resume node 1").click()
+    expect(page.locator(".command").first).to_contain_text("v7 workers resume 1")
+    page.get_by_role("button", name="Resume").click()
+    expect(node.locator(".status")).to_have_text("takes jobs")
+    with psycopg.connect(populated_url) as connection:
+        acts = connection.execute("select act, given ->> 'node_id' from v7.audit order by id desc limit 2").fetchall()
+    assert acts == [("resume", "1"), ("drain", "1")]
+    page = tab.open("/operations")
+    expect(page.locator("table").last.locator("tbody tr").first).to_contain_text("node 1")
+
+
 @pytest.mark.parametrize("tab", [LOOKS["light"], LOOKS["plain"]], ids=["script", "plain"], indirect=True)
 def test_all_that_match_become_an_operation(tab: Tab, populated_url: str) -> None:
     for _ in range(3):

@@ -1,4 +1,5 @@
-"""Acts on other things than jobs: types that are paused or limited, operations that are stopped."""
+"""Acts on other things than jobs: types that are paused or limited, nodes that are drained, operations that are
+stopped."""
 
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
@@ -61,6 +62,25 @@ def limit_of(given: str) -> int | None:
     return int(convert("field", name, given, TypeLimit, strict=False)) if given else None
 
 
+async def drain(connection: Connection, number: int, visit: Visit, _given: str) -> None:
+    by = f"the dashboard, {visit.visitor.who}"
+    async with transaction(connection):
+        if await queue.drain_node(connection, number, by) is None:
+            raise no_node(number)
+        await queue.note_act(connection, visit.hand, "drain", given={"node_id": number, "drained_by": by})
+
+
+async def undrain(connection: Connection, number: int, visit: Visit, _given: str) -> None:
+    async with transaction(connection):
+        if not await queue.resume_node(connection, number):
+            raise no_node(number)
+        await queue.note_act(connection, visit.hand, "resume", given={"node_id": number})
+
+
+def no_node(number: int) -> Problem:
+    return missing(f"There is no node {number} (any more).")
+
+
 async def stop(connection: Connection, number: int, visit: Visit, _given: str) -> None:
     if await queue.stop_operation(connection, number, visit.hand) is None:
         raise Problem("conflict", f"Operation {number} has ended already, or never was.")
@@ -79,6 +99,15 @@ THINGS = {
         "Limit", "Lets no more than so many of this type's jobs run at once, on all nodes together. What runs is "
         "finished.", "the type has another limit", "type", "type", "v7 types limit", "event-types/v1/{}/limit", limit,
         "concurrency_limit",
+    ),
+    "drain": Thing(
+        "Drain", "Lets this node take no more jobs. What it runs is finished, and what it has not started goes back. It "
+        "stays idle until it is resumed; a node that is started anew takes jobs.", "the node takes no more jobs",
+        "node", "node", "v7 workers drain", "workers/v1/{}/drain", drain,
+    ),
+    "undrain": Thing(
+        "Resume", "Lets this node take jobs again.", "the node takes jobs", "node", "node", "v7 workers resume",
+        "workers/v1/{}/resume", undrain,
     ),
     "stop": Thing(
         "Stop", "Ends this operation where it stands. What it has done stays done.", "the operation is stopped",
