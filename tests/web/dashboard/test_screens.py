@@ -1,5 +1,8 @@
 """What the screens say of what was counted."""
 
+import datetime as dt
+import html
+import json
 import re
 
 import pytest
@@ -7,10 +10,12 @@ import pytest
 from v7_task_processor import queue
 from v7_task_processor.counting import Account
 from v7_task_processor.database import connect
+from v7_task_processor.listing import Minute
 from v7_task_processor.observability import families
 from v7_task_processor.observability.counts import Counts
+from v7_task_processor.web.dashboard.chart import Chart
 
-from ...population import KEYS
+from ...population import KEYS, note_minutes
 from ..support import ApiProcess
 
 
@@ -19,6 +24,33 @@ def text(api: ApiProcess, path: str) -> str:
     answer = api.client.get(f"/dashboard{path}")
     assert answer.status_code == 200
     return re.sub(r"\s+", " ", re.sub("<[^>]*>", " ", answer.text))
+
+
+def test_an_hour_and_a_day(here: ApiProcess, populated_url: str) -> None:
+    note_minutes(populated_url)
+    for address, says in (("", "In the last hour: 10 received"), ("?hours=24", "In the last 24 hours: 10 received")):
+        page = here.client.get(f"/dashboard{address}").text
+        assert says in page
+        found = re.search('data-chart="([^"]*)"', page)
+        assert found
+        _, received, succeeded, failed = json.loads(html.unescape(found[1]))
+        assert (received, succeeded, failed) == ([10], [8], [2])
+        assert page.count('aria-current="true"') == 1
+        assert 'href="/dashboard?hours=24"' in page
+    assert here.client.get("/dashboard?hours=25").status_code == 400
+
+
+def test_a_day_is_a_point_for_ten_minutes() -> None:
+    begin = dt.datetime(2030, 1, 31, 12, 5, tzinfo=dt.UTC)
+    numbers = {"succeeded": 0, "failed": 0, "dead": 0, "retried": 0}
+    minutes = [Minute(minute=begin + dt.timedelta(minutes=n), received=n, **numbers) for n in range(24 * 60)]
+    chart = Chart(minutes, 24)
+    times, received, *_ = json.loads(chart.data())
+    assert times[:2] == [int(begin.timestamp()) - 300, int(begin.timestamp()) + 300]
+    assert received[:2] == [2, 9.5], "per minute, also of the first five"
+    assert len(times) == 145
+    assert len(chart.data()) + sum(len(points) for _, points in chart.lines()) < 20_000
+    assert f"{sum(range(24 * 60)):,} received" in chart.said()
 
 
 async def test_a_type_s_last_hour(here: ApiProcess, populated_url: str) -> None:

@@ -4,18 +4,21 @@ import asyncio
 import datetime as dt
 from typing import NamedTuple
 
+import msgspec
 import psycopg
 import sqlalchemy as sa
 
 from ... import database, listing, promise
 from ...errors import DatabaseUnavailable
-from ...listing import DeadGroup, Overview
+from ...listing import HOURS_MAX, DeadGroup, Overview
 from ...promise import Promise
+from ..management.overview import SeriesQuery
 from ..management.problem import unavailable
 from ..management.store import UNREACHABLE
+from .access import PATH
 from .chart import Chart
 from .verdict import Lately, verdict
-from .visit import Page, Visit
+from .visit import Page, Visit, link
 
 LOOK_SECONDS_MAX = 5.0
 HOUR = dt.timedelta(hours=1)
@@ -30,7 +33,10 @@ class Found(NamedTuple):
 
 
 async def screen(visit: Visit) -> Page:
-    found, worth = await asyncio.gather(visit.store.read(look), worth_of(visit.store.url))
+    asked = visit.asked(SeriesQuery)
+    found, worth = await asyncio.gather(
+        visit.store.read(lambda connection: look(connection, asked.hours)), worth_of(visit.store.url)
+    )
     shown = {
         "title": "Overview",
         "now": found.overview.now,
@@ -43,7 +49,7 @@ async def screen(visit: Visit) -> Page:
         "handlers": visit.settings.handlers,
         "empty": is_empty(found.overview),
         "received": found.chart.lately("received"),
-        "ranges": [],
+        "ranges": ranges(asked),
         "first_event": first_event(visit),
     }
     return Page("overview", shown)
@@ -58,12 +64,20 @@ async def worth_of(url: str) -> Promise:
         raise unavailable(UNREACHABLE) from error
 
 
-def look(connection: sa.Connection) -> Found:
+def ranges(asked: SeriesQuery) -> list[tuple[str, str, bool]]:
+    """What the curves may show: its name, its address and whether it is shown."""
+    return [
+        (name, link(PATH, msgspec.structs.replace(asked, hours=hours)), asked.hours == hours)
+        for name, hours in (("hour", 1), ("day", HOURS_MAX))
+    ]
+
+
+def look(connection: sa.Connection, hours: int) -> Found:
     overview = listing.overview(connection)
     hour, two = overview.now - HOUR, overview.now - 2 * HOUR
     lately = Lately(listing.died_since(connection, hour, overview.now), listing.died_since(connection, two, hour))
     dead = listing.dead_groups(connection).groups[:DEAD_SHOWN_MAX] if overview.jobs.dead else []
-    return Found(overview, lately, dead, Chart(listing.series(connection)))
+    return Found(overview, lately, dead, Chart(listing.series(connection, hours), hours))
 
 
 def is_empty(found: Overview) -> bool:

@@ -101,7 +101,7 @@ THINGS = {
         "concurrency_limit",
     ),
     "drain": Thing(
-        "Drain", "Lets this node take no more jobs. What it runs is finished, and what it has not started goes back. It "
+        "Drain", "Lets this node take no more jobs. What it runs is finished, what it has not started goes back. It "
         "stays idle until it is resumed; a node that is started anew takes jobs.", "the node takes no more jobs",
         "node", "node", "v7 workers drain", "workers/v1/{}/drain", drain,
     ),
