@@ -105,14 +105,30 @@ def test_the_queue_is_in_the_order_of_claims(reading: sa.Connection) -> None:
 def test_dead_letters_with_their_last_failures(reading: sa.Connection) -> None:
     assert ids(listing.dead_page(reading)) == [42, 41]
     assert ids(listing.dead_page(reading, after=42)) == [41]
-    assert ids(listing.dead_page(reading, event_type_id=5)) == [42]
-    assert listing.dead_count(reading, listing.now(reading)) == 2
-    assert listing.dead_count(reading, listing.now(reading), ids=[41, 1]) == 1
-    assert listing.dead_count(reading, listing.now(reading), event_type_id=1) == 1
+    assert ids(listing.dead_page(reading, Filter(event_type_id=5))) == [42]
+    assert ids(listing.dead_page(reading, Filter(error="SECOND", user_id=7))) == [42]
+    assert ids(listing.dead_page(reading, Filter(finished_from=LONG_AGO))) == []
     last = listing.last_failures(reading, [41, 42, 1])
     assert {job_id: failure.message for job_id, failure in last.items()} == {41: HOSTILE, 42: "second"}
     with pytest.raises(V7Error, match="among the dead letters"):
         listing.dead_page(reading, after=1)
+
+
+def test_dead_letters_are_looked_at_some_at_a_time(reading: sa.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "LOOKED_MAX", 1)
+    which = Filter(status="dead", event_type_id=1)
+    first = listing.listed_page(reading, which)
+    assert (ids(first), first.next_after) == ([], 42)
+    second = listing.listed_page(reading, which, after=42)
+    assert (ids(second), second.next_after) == ([41], 41)
+    third = listing.listed_page(reading, which, after=41)
+    assert (ids(third), third.next_after) == ([], None)
+
+
+def test_a_list_is_in_the_order_that_it_is_for(reading: sa.Connection) -> None:
+    assert ids(listing.listed_page(reading, Filter(user_id=8))) == [7, 4, 3]
+    assert ids(listing.listed_page(reading, Filter(user_id=8), "queue")) == [3, 4]
+    assert ids(listing.listed_page(reading, Filter(status="dead"))) == [42, 41]
 
 
 def test_one_job_live_finished_or_unknown(reading: sa.Connection) -> None:
@@ -258,6 +274,9 @@ def full(server_url: str, template: str) -> Iterator[str]:
         pytest.param(lambda connection: listing.queue_page(connection, Filter(), after=5000), id="queue"),
         pytest.param(lambda connection: listing.queue_page(connection, Filter(event_type_id=3)), id="queue of a type"),
         pytest.param(lambda connection: listing.dead_page(connection, after=25000), id="dead"),
+        pytest.param(
+            lambda connection: listing.dead_page(connection, Filter(error="no such"), after=25000), id="dead by error"
+        ),
         pytest.param(lambda connection: listing.detail(connection, 5000), id="one"),
     ],
 )
@@ -277,3 +296,19 @@ def test_no_listing_reads_the_whole_table(full: str, ask: Callable[[sa.Connectio
         for statement, parameters in statements:
             plan = "\n".join(row[0] for row in plain.execute(f"explain {statement}", parameters))
             assert "Seq Scan on jobs" not in plan, f"{statement}\n{plan}"
+
+
+def test_dead_letters_are_found_by_their_own_index(full: str) -> None:
+    """Not by id, among all jobs that came since."""
+    plans: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if "last_error" in statement:
+            with psycopg.connect(full) as plain:
+                plans.append("\n".join(row[0] for row in plain.execute(f"explain {statement}", parameters)))
+
+    with listing.reading(full) as connection:
+        sa.event.listen(connection, "before_cursor_execute", note)
+        listing.listed_page(connection, Filter(status="dead", error="no such", event_type_id=3))
+    (plan,) = plans
+    assert "Index Scan Backward using jobs_dead" in plan, plan

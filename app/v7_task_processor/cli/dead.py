@@ -4,6 +4,7 @@ import click
 
 from .. import listing
 from ..errors import V7Error
+from ..listing import Filter
 from ..settings import Settings
 from ..text import short_age
 from .options import DATABASE, examples, json_option, limit_option, settings_options
@@ -33,15 +34,14 @@ def list_dead(settings: Settings, event_type_id: int | None, after: int | None, 
     with reading(settings) as connection:
         moment = listing.now(connection)
         chars = None if as_json else EVENT_CHARS_SHOWN
-        page = listing.dead_page(
-            connection, event_type_id=event_type_id, after=after, limit=limit, event_chars_max=chars
-        )
+        which = Filter(event_type_id=event_type_id)
+        page = listing.dead_page(connection, which, after=after, limit=limit, event_chars_max=chars)
         last = listing.last_failures(connection, [job.id for job in page.jobs]) if as_json else {}
     if as_json:
         documents = [{**job_document(job), "failure": last.get(job.id)} for job in page.jobs]
         document({"jobs": documents, "next_after": page.next_after})
         return
-    if not page.jobs:
+    if not page.jobs and page.next_after is None:
         click.echo("No dead letters." if event_type_id is None and after is None else "No such dead letters.")
         return
     columns = [
@@ -63,7 +63,10 @@ def list_dead(settings: Settings, event_type_id: int | None, after: int | None, 
         ]
         for job in page.jobs
     ]
-    table(columns, rows)
+    if rows:
+        table(columns, rows)
+    else:
+        click.echo(f"None among the {listing.LOOKED_MAX:,} that were looked at.")
     if page.next_after is not None:
         click.echo(f"… and more: the same with --after {page.next_after}")
 

@@ -57,11 +57,10 @@ def list_jobs(
     if order == "queue" and status not in (None, "queued"):
         raise click.UsageError(f"--order queue lists what is queued, so --status {status} finds nothing.")
     which = Filter(status=status, **filters)
-    listed = listing.queue_page if order == "queue" else listing.jobs_page
     with reading(settings) as connection:
         moment = listing.now(connection)
         chars = None if as_json else EVENT_CHARS_SHOWN
-        page = listed(connection, which, after=after, limit=limit, event_chars_max=chars)
+        page = listing.listed_page(connection, which, order, after=after, limit=limit, event_chars_max=chars)
     if as_json:
         document({"jobs": [job_document(job) for job in page.jobs], "next_after": page.next_after})
     elif not page.jobs and page.next_after is None:

@@ -21,6 +21,7 @@ from .jobs import (
     detail,
     jobs_page,
     last_failures,
+    listed_page,
     queue_page,
 )
 from .nodes import NodeRow, RunningRow, WorkerRow, nodes
@@ -69,6 +70,7 @@ __all__ = [
     "event_type_rates",
     "jobs_page",
     "last_failures",
+    "listed_page",
     "matching",
     "missing_days",
     "nodes",

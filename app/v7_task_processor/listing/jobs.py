@@ -104,6 +104,25 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     finished_until: dt.datetime | None = None
 
 
+DEAD = Filter(status="dead")
+
+
+def listed_page(
+    connection: sa.Connection,
+    which: Filter,
+    order: str = "newest",
+    *,
+    after: int | None = None,
+    limit: int = 20,
+    event_chars_max: int | None = None,
+) -> Page:
+    """As a list shows them: the newest first, of dead letters the last that died; or `queue`, as they will be taken.
+
+    Raises V7Error where `after` is not among them any more, of dead letters and of the queue."""
+    chosen = queue_page if order == "queue" else dead_page if which.status == "dead" else jobs_page
+    return chosen(connection, which, after=after, limit=limit, event_chars_max=event_chars_max)
+
+
 def jobs_page(
     connection: sa.Connection,
     which: Filter,
@@ -122,16 +141,32 @@ def jobs_page(
     if after is not None:
         inner.append(table.c.id < after)
     rest = only(which, set(Filter.__struct_fields__) - INDEXED)
+    return newest(connection, table, inner, rest, ["id"], limit, event_chars_max)
+
+
+def newest(
+    connection: sa.Connection,
+    table: sa.FromClause,
+    inner: list[sa.ColumnElement[bool]],
+    rest: Filter,
+    order: list[str],
+    limit: int,
+    event_chars_max: int | None,
+) -> Page:
+    """By an index that serves `inner` and `order`; of the first LOOKED_MAX those that are as `rest` says."""
+
+    def last_first(rows: sa.FromClause) -> list[sa.ColumnElement[Any]]:
+        return [rows.c[name].desc() for name in order]
+
     if rest == Filter():
-        statement = sa.select(*columns(table, event_chars_max)).where(*inner).order_by(table.c.id.desc())
-        return page(connection, statement, limit)
-    looked = sa.select(table).where(*inner).order_by(table.c.id.desc()).limit(LOOKED_MAX).subquery("looked")
+        statement = sa.select(*columns(table, event_chars_max)).where(*inner)
+        return page(connection, statement.order_by(*last_first(table)), limit)
+    looked = sa.select(table).where(*inner).order_by(*last_first(table)).limit(LOOKED_MAX).subquery("looked")
     statement = sa.select(*columns(looked, event_chars_max)).where(*conditions(looked, rest))
-    found = page(connection, statement.order_by(looked.c.id.desc()), limit)
+    found = page(connection, statement.order_by(*last_first(looked)), limit)
     if found.next_after is None:
-        seen = sa.select(table.c.id).where(*inner).order_by(table.c.id.desc()).limit(LOOKED_MAX).subquery()
-        count, last = connection.execute(sa.select(sa.func.count(), sa.func.min(seen.c.id))).one()
-        found = msgspec.structs.replace(found, next_after=last if count == LOOKED_MAX else None)
+        last = sa.select(table.c.id).where(*inner).order_by(*last_first(table)).offset(LOOKED_MAX - 1).limit(1)
+        found = msgspec.structs.replace(found, next_after=connection.scalars(last).first())
     return found
 
 
@@ -159,21 +194,20 @@ def queue_page(
 
 def dead_page(
     connection: sa.Connection,
+    which: Filter = DEAD,
     *,
-    event_type_id: int | None = None,
     after: int | None = None,
     limit: int = 20,
     event_chars_max: int | None = None,
 ) -> Page:
-    """Dead letters, the last that died first. Raises V7Error if `after` is none any more."""
-    statement = sa.select(*columns(jobs, event_chars_max)).where(has_status(jobs, "dead"))
-    if event_type_id is not None:
-        statement = statement.where(jobs.c.event_type_id == event_type_id)
+    """Dead letters, the last that died first; with a filter, as far as jobs_page looks. By id they would be sought
+    among all that came since. Raises V7Error if `after` is none any more."""
+    inner = [has_status(jobs, "dead")]
     if after is not None:
-        dead = has_status(jobs, "dead")
-        where = find(connection, [jobs.c.dead_at, jobs.c.id], dead, after, "among the dead letters")
-        statement = statement.where(sa.tuple_(jobs.c.dead_at, jobs.c.id) < sa.tuple_(*where))
-    return page(connection, statement.order_by(jobs.c.dead_at.desc(), jobs.c.id.desc()), limit)
+        where = find(connection, [jobs.c.dead_at, jobs.c.id], inner[0], after, "among the dead letters")
+        inner.append(sa.tuple_(jobs.c.dead_at, jobs.c.id) < sa.tuple_(*where))
+    rest = only(which, set(Filter.__struct_fields__) - {"status"})
+    return newest(connection, jobs, inner, rest, ["dead_at", "id"], limit, event_chars_max)
 
 
 def detail(connection: sa.Connection, job_id: int, event_chars_max: int | None = None) -> Detail | None:

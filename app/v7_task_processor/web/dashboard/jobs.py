@@ -43,30 +43,23 @@ async def screen(visit: Visit) -> Page:
         "next": page.next_after and link(f"{PATH}/jobs", msgspec.structs.replace(asked, after=page.next_after)),
         "first": asked.after is not None and link(f"{PATH}/jobs", msgspec.structs.replace(asked, after=None)),
         "filtered": filtered(asked),
-        "empty_words": "No such jobs."
-        if filtered(asked) or asked.status
-        else "No jobs yet: the first event makes one.",
+        "empty_words": empty_words(asked, page),
     }
     return Page("jobs", shown, 400 if problem else 200)
 
 
 def look(connection: sa.Connection, asked: JobsQuery) -> tuple[dt.datetime, Depth, JobsPage]:
-    return listing.now(connection), depth(connection), listed(connection, asked)
-
-
-def listed(connection: sa.Connection, asked: JobsQuery) -> JobsPage:
-    """Dead letters by the time of their death, which has an index: by id they are sought among millions of others."""
     which = Filter(**{name: getattr(asked, name) for name in Filter.__struct_fields__})
-    if which == Filter(status="dead", event_type_id=which.event_type_id):
-        return listing.dead_page(
-            connection,
-            event_type_id=which.event_type_id,
-            after=asked.after,
-            limit=SHOWN,
-            event_chars_max=EVENT_CHARS_MAX,
-        )
-    page = listing.queue_page if asked.order == "queue" else listing.jobs_page
-    return page(connection, which, after=asked.after, limit=SHOWN, event_chars_max=EVENT_CHARS_MAX)
+    page = listing.listed_page(
+        connection, which, asked.order, after=asked.after, limit=SHOWN, event_chars_max=EVENT_CHARS_MAX
+    )
+    return listing.now(connection), depth(connection), page
+
+
+def empty_words(asked: JobsQuery, page: JobsPage) -> str:
+    if page.next_after is not None:
+        return f"None among the {listing.LOOKED_MAX:,} that were looked at; the next page looks further."
+    return "No such jobs." if filtered(asked) or asked.status else "No jobs yet: the first event makes one."
 
 
 def filtered(asked: JobsQuery) -> bool:

@@ -47,7 +47,11 @@ class JobsQuery(msgspec.Struct, frozen=True, kw_only=True):
     finished_from: Time | None = None
     finished_until: Time | None = None
     order: Annotated[
-        Literal["newest", "queue"], Meta(description="queue: what is queued, in the order in which it will be taken.")
+        Literal["newest", "queue"],
+        Meta(
+            description="newest: the newest first, with status=dead the last that died. queue: what is queued, in the "
+            "order in which it will be taken."
+        ),
     ] = "newest"
     after: Annotated[Integer, Meta(description="The last page's next_after.")] | None = None
     limit: Limit = 20
@@ -94,10 +98,9 @@ async def jobs_page(call: Call) -> Page:
     which = Filter(**{name: getattr(asked, name) for name in Filter.__struct_fields__})
     if asked.order == "queue" and asked.status not in (None, "queued"):
         raise Problem("bad-request", f"order=queue lists what is queued, so status={asked.status} finds nothing.")
-    listed = listing.queue_page if asked.order == "queue" else listing.jobs_page
     return await call.store.read(
-        lambda connection: listed(
-            connection, which, after=asked.after, limit=asked.limit, event_chars_max=EVENT_CHARS_MAX
+        lambda connection: listing.listed_page(
+            connection, which, asked.order, after=asked.after, limit=asked.limit, event_chars_max=EVENT_CHARS_MAX
         )
     )
 
