@@ -3,7 +3,7 @@
 import pytest
 
 from v7_task_processor.cli import banner
-from v7_task_processor.database import Server, Standby
+from v7_task_processor.server import Server, Standby
 from v7_task_processor.settings import Settings
 
 SAFE = {"fsync": "on", "full_page_writes": "on", "synchronous_standby_names": ""}

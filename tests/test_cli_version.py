@@ -6,13 +6,14 @@ import pytest
 
 from v7_task_processor import __version__, database
 from v7_task_processor.cli.version import lines
+from v7_task_processor.server import describe
 
 FIRST = [f"v7 {__version__}", f"schema {database.SCHEMA_VERSION}"]
 
 
 def test_of_a_database_with_our_schema(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", database_url)
-    version = database.describe(database_url, []).version
+    version = describe(database_url, []).version
     assert list(lines()) == [*FIRST, f"Postgres {version}, its schema {database.SCHEMA_VERSION}"]
 
 

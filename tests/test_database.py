@@ -10,6 +10,7 @@ from psycopg.conninfo import conninfo_to_dict
 from v7_task_processor import database, migration
 from v7_task_processor.database import SCHEMA_VERSION, Link
 from v7_task_processor.errors import ConfigurationError, DatabaseUnavailable
+from v7_task_processor.server import describe
 
 NOWHERE = "postgresql://ann:hunter2@127.0.0.1:1/db"
 
@@ -100,7 +101,7 @@ def test_a_newer_schema_that_serves_this_release_is_left_as_it_is(database_url: 
     version(database_url, "9999")
     database.check(database_url)
     assert database.migrate(database_url) == ("9999", "9999")
-    assert database.describe(database_url, []).misfit == ""
+    assert describe(database_url, []).misfit == ""
 
 
 def test_it_waits_for_one_who_migrates(empty_database_url: str) -> None:
@@ -119,16 +120,6 @@ def test_back_and_forward_by_name(database_url: str) -> None:
     assert database.migrate(database_url) == ("0005", SCHEMA_VERSION)
     with pytest.raises(ConfigurationError, match=r"no version 12 of the schema: this release knows 0001 to \d{4}\.$"):
         database.migrate(database_url, "12")
-
-
-def test_a_server_describes_itself(database_url: str) -> None:
-    found = database.describe(database_url, ["fsync", "no_such_setting"])
-    assert found.number // 10_000 >= 15
-    assert found.version.startswith(str(found.number // 10_000))
-    assert found.settings.keys() == {"fsync"}
-    assert (found.is_standby, found.standbys, found.schema) == (False, (), SCHEMA_VERSION)
-    with pytest.raises(DatabaseUnavailable):
-        database.describe(NOWHERE, [])
 
 
 async def test_a_link_keeps_its_connection_until_it_breaks(database_url: str) -> None:

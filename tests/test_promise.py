@@ -8,8 +8,8 @@ import pytest
 
 from v7_task_processor import database, maintenance
 from v7_task_processor.cli import root
-from v7_task_processor.database import Server, Standby
 from v7_task_processor.promise import RISKS, SETTINGS, Promise, promise, standbys_needed
+from v7_task_processor.server import Server, Standby, describe
 
 from .nodes import wait_until
 from .standbys import primary, set_up, standby, value
@@ -134,7 +134,7 @@ def test_how_many_standbys_a_commit_waits_for(names: str, needed: int) -> None:
 
 
 def said(url: str) -> str:
-    return promise(database.describe(url, SETTINGS)).sentence
+    return promise(describe(url, SETTINGS)).sentence
 
 
 async def ready(url: str) -> tuple[int, str]:

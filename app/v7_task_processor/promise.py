@@ -3,7 +3,7 @@
 import re
 from typing import Literal, NamedTuple
 
-from .database import Server, Standby
+from .server import Server, Standby
 
 SETTINGS = ["fsync", "full_page_writes", "synchronous_commit", "synchronous_standby_names", "max_wal_senders"]
 """What must be known of a server to say it."""

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from v7_task_processor import database, promise
+from v7_task_processor import promise
 from v7_task_processor.cli import root
+from v7_task_processor.server import describe
 
 from ..nodes import EVENT, node, post, wait_until
 from .books import check_ledger, may_be_lost, seconds_until_it_works, work_on
@@ -102,4 +103,4 @@ def test_with_asynchronous_replication_it_says_what_an_acknowledgement_is_worth(
         wait_until(lambda: post(address, EVENT)[0] == 200, "events are taken again", 90)
         after = int(post(address, EVENT)[1].split(":")[1].strip(" }"))
         assert after > before + 900_000
-        assert promise.promise(database.describe(both.url, promise.SETTINGS)).sentence == "durable on this server"
+        assert promise.promise(describe(both.url, promise.SETTINGS)).sentence == "durable on this server"

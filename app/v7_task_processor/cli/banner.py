@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from .. import __version__
-from ..database import Server
 from ..keys import is_loopback
 from ..promise import promise
+from ..server import Server
 from ..settings import Settings, data_path
 from ..text import plain, plural
 from .pooling import Pooling

@@ -12,9 +12,9 @@ import msgspec
 import sqlalchemy as sa
 
 from .. import database, listing, promise
-from ..database import Server
 from ..errors import ConfigurationError, V7Error
 from ..listing import Overview
+from ..server import Server, describe
 from ..settings import Settings, data_path
 from ..text import age, number, plural
 from . import pooling
@@ -54,7 +54,7 @@ def examine(settings: Settings) -> Iterator[Check]:
     with contextlib.ExitStack() as stack:
         try:
             place = stack.enter_context(opened(settings))
-            server = database.describe(place.url, SETTINGS)
+            server = describe(place.url, SETTINGS)
         except V7Error as error:
             yield Check("database", "fails", str(error), "Nothing else can be looked at before.")
             return

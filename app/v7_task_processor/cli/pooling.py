@@ -2,9 +2,9 @@
 
 from typing import Literal, NamedTuple
 
-from .. import database, pooler
-from ..database import Server
+from .. import pooler
 from ..errors import DatabaseUnavailable
+from ..server import Server, describe
 from ..settings import Settings
 
 
@@ -21,7 +21,7 @@ def look(settings: Settings, server: Server) -> Pooling | None:
     direct = settings.direct_database_url
     if direct is not None and settings.database_url is not None:
         try:
-            beside = database.describe(direct, [])
+            beside = describe(direct, [])
         except DatabaseUnavailable as error:
             return Pooling("fails", f"V7_DIRECT_DATABASE_URL leads nowhere. {error}")
         if beside.pooled:

@@ -12,6 +12,7 @@ import click
 
 from .. import database, promise
 from ..errors import ConfigurationError, DatabaseUnavailable
+from ..server import describe
 from ..settings import Settings, data_path
 from . import banner, pooling
 from .options import DATABASE, LISTEN, LOGS, WORK, examples, settings_options
@@ -101,7 +102,7 @@ def serve(settings: Settings, place: Place, *, api: bool, workers: bool) -> int:
     from ..observability import logs
     from ..worker.supervisor import supervise
 
-    server = database.describe(place.url, promise.SETTINGS)
+    server = describe(place.url, promise.SETTINGS)
     if server.is_standby:
         raise DatabaseUnavailable(database.STANDBY_ONLY)
     between = pooling.look(settings, server)

@@ -7,6 +7,7 @@ import psycopg
 
 from .. import database, promise, queue
 from ..errors import DatabaseUnavailable
+from ..server import describe
 from .ingest import Ingest
 
 FRESH_SECONDS = 1.0
@@ -40,7 +41,7 @@ class Readiness:
     async def look(self) -> list[str]:
         try:
             async with asyncio.timeout(CHECK_SECONDS_MAX):
-                server = await asyncio.to_thread(database.describe, self.url, promise.SETTINGS)
+                server = await asyncio.to_thread(describe, self.url, promise.SETTINGS)
                 if server.misfit:
                     return [server.misfit]
                 found = promise.promise(server)

@@ -8,10 +8,11 @@ import msgspec
 import psycopg
 import sqlalchemy as sa
 
-from ... import database, listing, promise
+from ... import listing, promise
 from ...errors import DatabaseUnavailable
 from ...listing import HOURS_MAX, DeadGroup, Overview
 from ...promise import Promise
+from ...server import describe
 from ..management.overview import SeriesQuery
 from ..management.problem import unavailable
 from ..management.store import UNREACHABLE
@@ -59,7 +60,7 @@ async def worth_of(url: str) -> Promise:
     """What an answer of 200 is worth now. Raises Problem."""
     try:
         async with asyncio.timeout(LOOK_SECONDS_MAX):
-            return promise.promise(await asyncio.to_thread(database.describe, url, promise.SETTINGS))
+            return promise.promise(await asyncio.to_thread(describe, url, promise.SETTINGS))
     except (DatabaseUnavailable, psycopg.Error, TimeoutError, OSError) as error:
         raise unavailable(UNREACHABLE) from error
 
