@@ -15,8 +15,7 @@ from v7_task_processor.handlers import Described, describe
 from v7_task_processor.observability import telemetry
 from v7_task_processor.queue import Connection
 from v7_task_processor.settings import Settings
-from v7_task_processor.worker.executor import SNOOZE_SECONDS_MAX
-from v7_task_processor.worker.outcome import Ended, Failed, Outcome, Release
+from v7_task_processor.worker.outcome import SNOOZE_SECONDS_MAX, Ended, Failed, Outcome, Release
 from v7_task_processor.worker.recorder import Recorder
 from v7_task_processor.worker.session import Session
 from v7_task_processor.worker.slots import NodeMap

@@ -3,22 +3,21 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from ..handlers import Handler, Registry, clean, describe
-from ..job import Discard, Job, Snooze
+from ..handlers import Registry, describe
+from ..job import Job
 from ..observability import telemetry
-from ..observability.journal import Journal, running
 from ..queue import Held, Mine
 from ..settings import Settings
 from . import eager
+from .attempt import Attempt, Buffered
 from .forked import leave_if_copy
-from .outcome import Ended, Failed, Outcome, Release, Void
+from .outcome import Ended, Failed, Outcome, Release, Void, outcome_of
 from .pace import Pace
 from .slots import Section, now
-from .spans import AttemptSpan, Spans
+from .spans import Spans
 from .threads import Threads
 
 STALE_SECONDS = 0.1
@@ -34,58 +33,6 @@ BYTES_MAX = 8 * 2**20
 LARGE_BYTES = 4096
 DISPATCH_SECONDS_MAX = 0.002
 """Handlers that never wait keep the event loop from turning, and the database's answers waiting; for so long."""
-SNOOZE_SECONDS_MAX = 100 * 365 * 86400
-
-
-class Buffered(NamedTuple):
-    """A job that is claimed and has not started."""
-
-    job: Job
-    worker_id: int
-    claimed_at: float
-
-
-class Attempt:
-    """One execution, from its start to the word about it."""
-
-    __slots__ = (
-        "deadline", "ended", "handler", "job", "journal", "slot", "span", "started_at", "task", "told",
-        "worker_id",
-    )  # fmt: skip
-
-    def __init__(self, item: Buffered, handler: Handler, started_at: float, deadline: float, slot: int) -> None:
-        self.job, self.worker_id, self.handler = item.job, item.worker_id, handler
-        self.started_at, self.deadline, self.slot = started_at, deadline, slot
-        self.task: asyncio.Task[None] | None = None
-        self.told: Outcome | None = None
-        """What it will count as, since we cancelled it."""
-        self.ended = False
-        self.journal: Journal | None = None
-        self.span: AttemptSpan | None = None
-
-    def call(self) -> object:
-        running.set(self)
-        if self.span is not None:
-            self.span.enter()
-        return self.handler.function(self.job)
-
-    @property
-    def mine(self) -> Mine:
-        """What names it in the database."""
-        return self.job.id, self.job.attempt, self.worker_id
-
-    def logged(self) -> str | None:
-        """What it has logged, as text that Postgres takes; None: nothing."""
-        if self.journal is None:
-            return None
-        text = self.journal.text()
-        return clean(text, len(text))
-
-    def cancel(self, told: Outcome) -> None:
-        """Soon, not now: a task that is cancelled before its first step never says that it ended."""
-        self.told = told
-        if self.task is not None:
-            self.task.get_loop().call_soon(self.task.cancel)
 
 
 class Executor:
@@ -306,28 +253,3 @@ class Executor:
 def lightened(job: Job) -> Job:
     """Without what nobody needs any more: a thousand words may wait, and a large event is a thousand times a job."""
     return job if len(job.event_json) < LARGE_BYTES else replace(job, event_json="", _decoded=None)
-
-
-def outcome_of(answer: object) -> Outcome | None:
-    """What a handler's answer means. None: it succeeded. Answers are the user's code too, and may raise."""
-    try:
-        return understood(answer)
-    except Exception as error:
-        return Failed(describe(error))
-
-
-def understood(answer: object) -> Outcome | None:
-    if isinstance(answer, Snooze):
-        if usable(answer.seconds):
-            return answer
-        return Failed.mistake(f"Snooze({answer.seconds!r}): it takes a number of seconds, from 0 to 100 years")
-    if isinstance(answer, Discard):
-        return Discard(str(answer.reason))
-    if answer is Discard or answer is Snooze:
-        return Failed.mistake(f"the handler returned the class {answer.__name__}: return {answer.__name__}(...)")
-    return None
-
-
-def usable(seconds: object) -> bool:
-    """Whether a Snooze's seconds are: handlers are not type-checked."""
-    return isinstance(seconds, int | float) and 0 <= seconds <= SNOOZE_SECONDS_MAX

@@ -2,8 +2,10 @@
 
 from typing import NamedTuple
 
-from ..handlers import MESSAGE_CHARS_MAX, Described, clean
+from ..handlers import MESSAGE_CHARS_MAX, Described, clean, describe
 from ..job import Discard, Job, Snooze
+
+SNOOZE_SECONDS_MAX = 100 * 365 * 86400
 
 
 class Failed(NamedTuple):
@@ -45,3 +47,28 @@ class Ended(NamedTuple):
     outcome: Outcome | None
     seconds: float = 0.0
     log: str | None = None
+
+
+def outcome_of(answer: object) -> Outcome | None:
+    """What a handler's answer means. None: it succeeded. Answers are the user's code too, and may raise."""
+    try:
+        return understood(answer)
+    except Exception as error:
+        return Failed(describe(error))
+
+
+def understood(answer: object) -> Outcome | None:
+    if isinstance(answer, Snooze):
+        if usable(answer.seconds):
+            return answer
+        return Failed.mistake(f"Snooze({answer.seconds!r}): it takes a number of seconds, from 0 to 100 years")
+    if isinstance(answer, Discard):
+        return Discard(str(answer.reason))
+    if answer is Discard or answer is Snooze:
+        return Failed.mistake(f"the handler returned the class {answer.__name__}: return {answer.__name__}(...)")
+    return None
+
+
+def usable(seconds: object) -> bool:
+    """Whether a Snooze's seconds are: handlers are not type-checked."""
+    return isinstance(seconds, int | float) and 0 <= seconds <= SNOOZE_SECONDS_MAX

@@ -7,8 +7,8 @@ import signal
 import socket
 import sys
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
 
 import psycopg
 from msgspec.structs import replace
@@ -19,22 +19,21 @@ from ..counting import WRITE_SECONDS, Account
 from ..database import LOCAL, Link, unavailable
 from ..errors import ConfigurationError
 from ..maintenance import Chores, run_every
-from ..observability import counts, logs, telemetry
-from ..observability.seldom import Seldom
+from ..observability import counts, logs
 from ..operations import Operator
-from ..queue import Connection, Served
+from ..queue import Served
 from ..settings import Settings
-from . import rescue
+from .address import listen
 from .children import Child
 from .lone import LoneWorkers
 from .node import BEAT_SECONDS, Member, node_map, nodes_folder
 from .predecessors import rescue_predecessors
 from .session import HOT
+from .stubborn import Stubborn
+from .undertaker import Undertaker
 
-Answer = TypeVar("Answer")
 log = logs.get(__name__)
 LOOK_SECONDS = 0.5
-AGAIN_SECONDS = 0.2
 LEAVE_SECONDS_MAX = 3.0
 EXIT_CONFIG = ConfigurationError.exit_code
 
@@ -68,17 +67,6 @@ def supervise(
         return asyncio.run(Supervisor(settings, url, listener, workers, server, on_ready).run())
 
 
-def listen(settings: Settings) -> socket.socket:
-    """The socket that all API processes share: it outlives each of them, so none of their ends refuses a client."""
-    try:
-        return socket.create_server((settings.host, settings.port), backlog=2048)
-    except OSError as error:
-        raise ConfigurationError(
-            f"Cannot listen on {settings.host}:{settings.port}: {os.strerror(error.errno or 0)}. "
-            "Stop what uses it, or choose another with --port or PORT."
-        ) from None
-
-
 class Supervisor:
     """One node: its children, its place in the register, its chores. Signals record; `run` acts."""
 
@@ -102,14 +90,16 @@ class Supervisor:
         self.lone = LoneWorkers(lone, Link(url, HOT), self.lone_life)
         self.apis = [Child("api") for _ in range(settings.api_processes if listener else 0)]
         self.served = Served(False, [], [], {}, settings.max_retries)
-        self.link, self.lock, self.seldom = Link(url, HOT), asyncio.Lock(), Seldom()
+        self.link = Link(url, HOT)
+        self.stubborn = Stubborn(self.link)
+        self.undertaker = Undertaker(settings, self.member, self.map, self.stubborn)
         self.chores_link = Link(url, {**HOT, **LOCAL})
         self.account = Account(counts.collect())
         self.chores = Chores(self.chores_link, settings.retention_days, self.account)
         self.operator = Operator(url, self.chores.operations_wait)
         self.failure = ""
         self.stop, self.stop_now = asyncio.Event(), asyncio.Event()
-        self.up, self.left = False, False
+        self.up = False
 
     async def run(self) -> int:
         """Start everything, keep it until a signal, end everything; the exit code."""
@@ -209,7 +199,8 @@ class Supervisor:
             self.failure = report.error
         if not report.ready and not self.stop.is_set() and (self.up or code != EXIT_CONFIG):
             log.error("a process cannot start", role=child.role, error=report.error, exit_code=code)
-        await self.bury(child, code)
+        if await self.undertaker.bury(child, code, asked=self.stop.is_set()):
+            self.lone.hint.set()
         return code
 
     def assignment(self, child: Child) -> Assignment:
@@ -229,47 +220,11 @@ class Supervisor:
         if child.role != "api":
             types = None if report.serves_all else report.event_type_ids
             self.served = self.served._replace(all_types=report.serves_all, open_types=report.event_type_ids)
-            await self.insist(lambda connection: queue.serve(connection, self.member.id, types, report.timeouts))
+            await self.stubborn.do(lambda connection: queue.serve(connection, self.member.id, types, report.timeouts))
         if not self.up and all(each.ready for each in [*self.workers, *self.apis]):
             self.up = True
             port = self.listener.getsockname()[1] if self.listener else 0
             self.on_ready(f"http://{self.settings.host}:{port}" if port else "")
-
-    async def bury(self, child: Child, code: int) -> None:
-        """Give what a dead worker held to where it belongs, and make its section ready for the next."""
-        asked = self.stop.is_set()
-        error = rescue.ended_by(code)
-        idle = child.role == "lone worker" and code == 0
-        if child.ready and not asked and not idle:
-            telemetry.publish("worker.crashed", role=child.role, pid=child.pid, error=error)
-        if child.role == "api":
-            return
-        if child.stuck:
-            error = f"not done {rescue.GRACE_SECONDS:g} seconds after its limit, so its process was ended"
-        section = self.map.section(child.section)
-        death = rescue.Death(error, asked=asked, overdue=child.overdue)
-        lost = await self.insist(lambda connection: queue.workers_of(connection, self.member.id, child.pid))
-        ids = [each.worker_id for each in lost]
-        notes = section.noted()
-        await self.insist(lambda connection: rescue.carry_out(connection, self.settings, ids, notes, death))
-        section.reset()
-        self.lone.hint.set()
-
-    async def insist(self, step: Callable[[Connection], Awaitable[Answer]]) -> Answer:
-        """Do something in the database, over whatever breaks; repeatable things only."""
-        async with self.lock:
-            while True:
-                try:
-                    return await step(await self.link.get())
-                except psycopg.Error as error:
-                    if self.left:
-                        raise
-                    if self.seldom.allows(error):
-                        log.warning("the database did not do it; trying again", error=logs.said(error))
-                    if queue.lacks_partition(error):
-                        with contextlib.suppress(psycopg.Error):
-                            await queue.add_days(await self.link.get(), maintenance.DAYS_AHEAD)
-                    await asyncio.sleep(AGAIN_SECONDS)
 
     async def beat(self) -> None:
         """Say that this node lives; where others have given it up, begin anew under another identity."""
@@ -292,16 +247,7 @@ class Supervisor:
         return code
 
     async def end_stuck(self) -> None:
-        """End processes with attempts that are past their limit and did not end when they were told to."""
-        if not self.map.look():
-            return  # all of the node may have stood still; each process has until the next look to move again
-        for child in [*self.workers, *self.lone.children]:
-            if child.alive and child.ready and not child.stuck:
-                stuck = rescue.stuck(self.map.section(child.section))
-                if stuck is not None:
-                    child.stuck, child.overdue = True, stuck.guilty
-                    telemetry.publish("worker.stuck", pid=child.pid, jobs=stuck.job_ids)
-                    child.kill()
+        self.undertaker.end_stuck([*self.workers, *self.lone.children])
 
     async def keep_server(self) -> None:
         """Start the embedded Postgres again where it died."""
@@ -352,7 +298,7 @@ class Supervisor:
 
         goodbye = asyncio.create_task(say_goodbye())
         await asyncio.wait([goodbye], timeout=LEAVE_SECONDS_MAX)
-        self.left = True
+        self.stubborn.let_go()
         await self.hang_up()
         goodbye.cancel()
         with contextlib.suppress(psycopg.Error, asyncio.CancelledError):
