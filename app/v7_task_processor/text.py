@@ -42,6 +42,15 @@ def age(seconds: float) -> str:
     return f"{hours // 24} d"
 
 
+def span(seconds: float) -> str:
+    """The same within a sentence: 0.3 s, 90 s, 5 min, 2 h 10 min, 4 days."""
+    if seconds < 10:
+        return f"{max(0.0, seconds):.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return age(seconds) if seconds < 48 * 3600 else f"{int(seconds // 86400)} days"
+
+
 def short_age(seconds: float) -> str:
     """The same for tables: 78 min, 30 h."""
     for unit, size in (("s", 1), ("min", 60), ("h", 3600)):
@@ -60,6 +69,11 @@ def short_seconds(seconds: float) -> str:
 def clock(time: dt.datetime) -> str:
     """In the time zone of the one who reads."""
     return time.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z").strip()
+
+
+def utc(time: dt.datetime) -> str:
+    """For those who may read it anywhere."""
+    return f"{time.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def number(count: int, *, at_least: bool = False) -> str:

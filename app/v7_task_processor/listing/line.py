@@ -5,9 +5,9 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from ..schema import QUEUED, event_types, jobs
+from ..text import plural
 from .jobs import JobRow, has_status
 from .nodes import NodeRow, node_serves
-from .words import number
 
 AHEAD_MAX = 10_000
 PRIORITIES_SHOWN_MAX = 3
@@ -38,9 +38,9 @@ class Line(NamedTuple):
             which = f"priority {first}" if first == job.priority else f"priorities {first} to {job.priority}"
             return f"{self.much} jobs of {which}"
         if len(self.by_priority) > PRIORITIES_SHOWN_MAX:
-            return f"{number(self.ahead, 'job')} of priorities {min(self.by_priority)} to {max(self.by_priority)}"
+            return f"{plural(self.ahead, 'job')} of priorities {min(self.by_priority)} to {max(self.by_priority)}"
         listed = [f"{count:,} of priority {priority}" for priority, count in sorted(self.by_priority.items())]
-        return f"{number(self.ahead, 'job')}: {', '.join(listed)}"
+        return f"{plural(self.ahead, 'job')}: {', '.join(listed)}"
 
 
 def before_it(connection: sa.Connection, job: JobRow, takes: list[NodeRow]) -> Line:

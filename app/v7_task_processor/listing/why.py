@@ -13,12 +13,14 @@ import sqlalchemy as sa
 
 from ..observability.families import OTHER
 from ..schema import event_types
+from ..text import cut, plural, span, utc
 from .jobs import JobRow, all_jobs, columns
 from .line import before_it, suspects_before
 from .nodes import NodeRow, node_serves, nodes, takers
 from .series import recent_rate
 from .session import now
-from .words import clock, number, short, span
+
+ERROR_CHARS_MAX = 200
 
 Cause = Literal[
     "succeeded", "cancelled", "dead", "running", "abandoned", "waits", "due", "paused", "no-worker", "unserved",
@@ -87,16 +89,16 @@ def why(connection: sa.Connection, job_id: int) -> Why | None:
 def succeeded(seen: Seen) -> Why:
     job = seen.job
     assert job.finished_at is not None
-    retries = f", after {number(job.retry_count, 'failure')}" if job.retry_count else ""
+    retries = f", after {plural(job.retry_count, 'failure')}" if job.retry_count else ""
     took = f", {span((job.finished_at - job.claimed_at).total_seconds())} after it was taken" if job.claimed_at else ""
-    sentence = f"succeeded at {clock(job.finished_at)}{took}{retries}."
+    sentence = f"succeeded at {utc(job.finished_at)}{took}{retries}."
     return seen.says("succeeded", sentence, since=job.finished_at)
 
 
 def cancelled(seen: Seen) -> Why:
     finished_at = seen.job.finished_at
     assert finished_at is not None
-    return seen.says("cancelled", f"was cancelled at {clock(finished_at)}; it will not run.", since=finished_at)
+    return seen.says("cancelled", f"was cancelled at {utc(finished_at)}; it will not run.", since=finished_at)
 
 
 def dead(seen: Seen) -> Why:
@@ -104,7 +106,7 @@ def dead(seen: Seen) -> Why:
     assert job.dead_at is not None
     reason = short(job.dead_reason or "")
     error = "" if job.last_error is None or (job.last_error in reason) else f"; the last error was {error_of(job)}"
-    sentence = f"is dead since {clock(job.dead_at)}: {reason}{error}. It runs again only when it is redriven."
+    sentence = f"is dead since {utc(job.dead_at)}: {reason}{error}. It runs again only when it is redriven."
     return seen.says("dead", sentence, since=job.dead_at)
 
 
@@ -147,7 +149,7 @@ def scheduled(seen: Seen) -> Why:
     if seconds <= 0:
         node = "a node is about to queue it" if takers(seen.nodes) else "no node with workers lives that would queue it"
         return seen.says("due", f"was due {span(-seconds)} ago, and {node}.", until=job.run_at)
-    sentence = f"waits for its time, {clock(job.run_at)}, in {span(seconds)}"
+    sentence = f"waits for its time, {utc(job.run_at)}, in {span(seconds)}"
     if job.retry_count:
         limit = "" if job.max_retries is None else f" of {job.max_retries}"
         sentence += f", since it has failed ({job.retry_count}{limit}): {error_of(job)}"
@@ -161,7 +163,7 @@ def paused(seen: Seen) -> Why | None:
     if row is None:
         return None
     sentence = (
-        f"waits because its type, {seen.job.event_type_id}, is paused since {clock(row.paused_at)} by {row.paused_by}."
+        f"waits because its type, {seen.job.event_type_id}, is paused since {utc(row.paused_at)} by {row.paused_by}."
     )
     return seen.says("paused", sentence, since=row.paused_at, by=row.paused_by)
 
@@ -181,7 +183,7 @@ def unserved(seen: Seen) -> Why | None:
     if servers(seen):
         return None
     count = len(takers(seen.nodes))
-    live = f"{number(count, 'node')} {'lives' if count == 1 else 'live'}"
+    live = f"{plural(count, 'node')} {'lives' if count == 1 else 'live'}"
     sentence = f"waits because no worker that lives has a handler for its type, {seen.job.event_type_id} ({live})."
     return seen.says("unserved", sentence)
 
@@ -192,7 +194,7 @@ def drained(seen: Seen) -> Why | None:
         return None
     last = max(able, key=lambda node: node.drained_at or seen.moment)
     assert last.drained_at is not None
-    when = f"since {clock(last.drained_at)} by {last.drained_by}"
+    when = f"since {utc(last.drained_at)} by {last.drained_by}"
     number = seen.job.event_type_id
     sentence = (
         f"waits because {last.name}, the one node that serves its type, {number}, is drained {when}."
@@ -263,3 +265,7 @@ def estimate(seconds: float | None, rate: float | None, capped: bool) -> str:
 
 def error_of(job: JobRow) -> str | None:
     return None if job.last_error is None else short(job.last_error)
+
+
+def short(text: str) -> str:
+    return cut(" ".join(text.split()), ERROR_CHARS_MAX)

@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ... import __version__
-from ...text import age, cut, number, plain, plain_lines, plural, short_age, short_seconds
+from ...text import age, cut, number, plain, plain_lines, plural, short_age, short_seconds, utc
 from .access import PATH, Visitor
 
 HERE = Path(__file__).parent
@@ -33,11 +33,7 @@ def time_of(time: dt.datetime | None, now: dt.datetime) -> Markup:
         return Markup("")
     seconds = (now - time).total_seconds()
     says = f"{short_age(seconds)} ago" if seconds >= 0 else f"in {short_age(-seconds)}"
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(time.isoformat(), clock(time), says)
-
-
-def clock(time: dt.datetime) -> str:
-    return time.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(time.isoformat(), utc(time), says)
 
 
 def count(depth: Any, status: str) -> str:
@@ -62,7 +58,7 @@ environment = Environment(
 environment.filters |= {
     "age": age,
     "block": block,
-    "clock": clock,
+    "clock": utc,
     "isolated": isolated,
     "number": number,
     "plain": plain,
