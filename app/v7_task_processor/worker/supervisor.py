@@ -134,7 +134,9 @@ class Supervisor:
         """Become one of the nodes. Raises DatabaseUnavailable."""
         try:
             await self.member.join()
-            await self.chores_before_start()
+            if self.workers:
+                folder = nodes_folder(self.settings)
+                await rescue_predecessors(await self.link.get(), self.settings, folder)
         except psycopg.OperationalError as error:
             raise unavailable(error) from None
 
@@ -145,12 +147,6 @@ class Supervisor:
         else:
             log.info("draining: what runs has its time to end", seconds=self.settings.shutdown_seconds)
             self.stop.set()
-
-    async def chores_before_start(self) -> None:
-        connection = await self.link.get()
-        if self.workers:
-            folder = nodes_folder(self.settings)
-            await rescue_predecessors(connection, self.settings, folder)
 
     def services(self) -> list[Coroutine[Any, Any, None]]:
         services = [
@@ -306,8 +302,6 @@ class Supervisor:
 
     async def hang_up(self) -> None:
         """Whoever waits for an answer has waited long enough: it may never come."""
-        links = (
-            *(self.link, self.lone.link, self.chores_link, self.operator.link),
-            *(self.member.link, self.member.watch_link),
-        )
+        member, others = self.member, (self.lone, self.operator)
+        links = [self.link, self.chores_link, member.link, member.watch_link, *(each.link for each in others)]
         await asyncio.gather(*(link.close() for link in links))
