@@ -1,0 +1,24 @@
+"""Text for people."""
+
+import pytest
+
+from v7_task_processor import text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "long", "short", "within"),
+    [
+        (0, "0 s", "0 s", "0.0 s"),
+        (75, "1 min", "75 s", "75 s"),
+        (4680, "1 h 18 min", "78 min", "1 h 18 min"),
+        (7200, "2 h", "2 h", "2 h"),
+        (4e5, "4 d", "4 d", "4 days"),
+    ],
+)
+def test_ages(seconds: float, long: str, short: str, within: str) -> None:
+    assert (text.age(seconds), text.short_age(seconds), text.span(seconds)) == (long, short, within)
+
+
+def test_plain_text_moves_nothing() -> None:
+    assert text.plain("a\x1b[2J\x9b\u202eb\nc\td🎈é") == r"a\x1b[2J\x9b\u202eb\nc\td🎈é"
+    assert text.plain_lines("a\n\tb\x07") == "a\n    b\\x07"
