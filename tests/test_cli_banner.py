@@ -1,8 +1,11 @@
 """The first screen."""
 
+import io
+import sys
+
 import pytest
 
-from v7_task_processor.cli import banner
+from v7_task_processor.cli import banner, serve
 from v7_task_processor.server import Server, Standby
 from v7_task_processor.settings import Settings
 
@@ -69,3 +72,11 @@ def test_standbys_are_part_of_the_promise() -> None:
     assert said["promise"] == (
         "an answer 200 means: durable on 2 nodes (this one and 1 synchronous standby, a\\x1b[31m)"
     )
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_bold_is_for_terminals(is_terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
+    lines = banner.lines(Settings(), SERVER, embedded=False, address="http://0.0.0.0:4000", workers=True)
+    assert ("\x1b" in serve.screen(lines)) == is_terminal

@@ -115,8 +115,14 @@ def serve(settings: Settings, place: Place, *, api: bool, workers: bool) -> int:
         api=api,
         workers=workers,
         server=place.server,
-        on_ready=lambda address: logs.say("\n".join(lines(address=address, workers=workers))),
+        on_ready=lambda address: logs.say(screen(lines(address=address, workers=workers))),
     )
+
+
+def screen(lines: list[str]) -> str:
+    """As text; in a file, or under a service manager, without what makes a terminal write bold."""
+    text = "\n".join(lines)
+    return text if sys.stderr.isatty() else click.unstyle(text)
 
 
 def say(line: str) -> None:
