@@ -38,10 +38,10 @@ class Refused(NamedTuple):
 @which_jobs("cancel", queue.MAY["cancel"])
 @settings_options(*DATABASE)
 def cancel(settings: Settings, which: Which, as_json: bool) -> int:
-    """Take jobs out of the queue for good, whatever they are doing: those of the IDs, or all that filters name.
+    """Take jobs out of the queue for good, running ones too.
 
-    A handler that runs is told within a second (an async one by a CancelledError; a thread cannot be told), and
-    whatever it does then counts for nothing.
+    Those of the IDs, or all that filters name. A handler that runs is told within a second (an async one by a
+    CancelledError; a thread cannot be told), and whatever it does then counts for nothing.
     """
     return act_on(settings, Order("cancel", which.chosen), queue.cancel, which, as_json)
 
@@ -51,7 +51,7 @@ def cancel(settings: Settings, which: Which, as_json: bool) -> int:
 @which_jobs("retry", queue.MAY["retry"])
 @settings_options(*DATABASE)
 def retry(settings: Settings, which: Which, as_json: bool) -> int:
-    """Queue scheduled or dead jobs now, at the tail of their priority."""
+    """Queue scheduled or dead jobs now. They go to the tail of their priority."""
     return act_on(settings, Order("retry", which.chosen), queue.retry, which, as_json)
 
 
@@ -82,7 +82,7 @@ def reschedule(settings: Settings, run_at: dt.datetime, which: Which, as_json: b
 @which_jobs("priority", queue.MAY["priority"])
 @settings_options(*DATABASE)
 def priority(settings: Settings, wanted: int, which: Which, as_json: bool) -> int:
-    """Give jobs that do not run another priority; they go to the tail of it. The lower, the sooner."""
+    """Give jobs that do not run another priority. They go to the tail of it; the lower, the sooner."""
 
     async def step(connection: Connection, job_id: int) -> object:
         return await queue.set_priority(connection, job_id, wanted)

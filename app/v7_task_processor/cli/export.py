@@ -38,9 +38,10 @@ EPOCH = "1970-01-01T00:00:00+00:00"
 @click.option("--output", "name", metavar="FILE", help="Write to a file, which has its name only when it is whole.")
 @settings_options(*DATABASE)
 def export(settings: Settings, finished: bool, status: str | None, name: str | None, **filters: Any) -> None:
-    """Write jobs as NDJSON, the newest first: a line for each, with its event as it was sent.
+    """Write jobs as NDJSON, the newest first.
 
-    It reads page by page, so it takes little memory, holds nothing up, and shows each job as it is when its turn comes.
+    A line for each, with its event as it was sent. It reads page by page, so it takes little memory, holds nothing up,
+    and shows each job as it is when its turn comes.
     """
     if finished and status in LIVE:
         raise click.UsageError(f"--finished exports what has ended, so --status {status} finds nothing.")

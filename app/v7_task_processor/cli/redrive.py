@@ -24,9 +24,10 @@ from .which import Which, which_jobs
 @which_jobs("redrive", ())
 @settings_options(*DATABASE)
 def redrive(settings: Settings, which: Which, as_json: bool) -> int:
-    """Queue dead letters again: those of the IDs, all that filters name, or all.
+    """Queue dead letters again.
 
-    They go to the tail of their priority, and their failures are forgiven: they may fail as often as at first.
+    Those of the IDs, all that filters name, or all. They go to the tail of their priority, and their failures are
+    forgiven: they may fail as often as at first.
     """
     if not which.ids:
         return carry_out(settings, Order("redrive", which.chosen), which, as_json)

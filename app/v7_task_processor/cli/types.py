@@ -32,9 +32,10 @@ def types() -> None:
 @json_option
 @settings_options(*DATABASE)
 def list_types(settings: Settings, after: int | None, limit: int, as_json: bool) -> None:
-    """All types that were met: what stands where, and how they went in the last hour.
+    """All types that were met, and how they went.
 
-    SHARE is that of the attempts that failed; P50 and P95 say how long half, and 95 %, of the handlers ran at most.
+    What stands where, and of the last hour rate and durations. SHARE is that of the attempts that failed; P50 and P95
+    say how long half, and 95 %, of the handlers ran at most.
     """
     with reading(settings) as connection:
         page = listing.types_page(connection, after=after, limit=limit)
@@ -156,7 +157,10 @@ def resume(settings: Settings, as_json: bool, event_type_id: int) -> None:
 @click.option("--none", "unlimited", is_flag=True, help="Any number, as before.")
 @settings_options(*DATABASE)
 def limit(settings: Settings, as_json: bool, event_type_id: int, at_once: int | None, unlimited: bool) -> None:
-    """Let no more than NUMBER of a type's jobs run at once, on all nodes together. What runs is finished."""
+    """Let no more than NUMBER of a type's jobs run at once.
+
+    On all nodes together. What runs is finished.
+    """
     if unlimited == (at_once is not None):
         raise click.UsageError("Say how many, or --none.")
 
