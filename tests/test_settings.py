@@ -210,3 +210,8 @@ def test_the_data_folder_is_absolute_and_may_begin_at_home(monkeypatch: pytest.M
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert settings.data_path(Settings()) == tmp_path / ".v7"
     assert settings.data_path(Settings(data_dir="~/x")) == tmp_path / "home" / "x"
+
+
+def test_the_documents_name_each() -> None:
+    table = (Path(__file__).parents[1] / "docs" / "settings.md").read_text()
+    assert [name for name in ENVIRONMENT if f"`{name}`" not in table] == []

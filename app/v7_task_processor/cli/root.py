@@ -36,7 +36,7 @@ SECTIONS = {
     "Send and look": {
         "send": Entry("send:send", "Send an event, or a file of them, to a running server."),
         "status": Entry("status:status", "Everything at a glance."),
-        "jobs": Entry("jobs:jobs", "List jobs, show one with its whole history."),
+        "jobs": Entry("jobs:jobs", "Show jobs with their whole history, and act on them."),
         "why": Entry("why:why", "Why a job does not run, in one sentence."),
         "dead": Entry("dead:dead", "List dead letters, show one, run them again."),
         "types": Entry("types:types", "List event types, pause, resume and limit them."),
@@ -100,7 +100,7 @@ def show_version(context: click.Context, _parameter: click.Parameter, asked: boo
     "  v7 run\n"
     '  v7 send --type 5 --user 1 \'{"hello": "world"}\'\n'
     "  v7 status\n\n"
-    "Settings are flags, environment variables or lines in .env: see README.md.",
+    "Settings are flags, environment variables or lines in .env: see docs/settings.md.",
 )
 @click.option(
     "--version",
