@@ -8,7 +8,8 @@ import pytest
 
 from v7_task_processor import listing, queue
 from v7_task_processor.counting import Account
-from v7_task_processor.listing import Why, line, words
+from v7_task_processor.listing import Why, line
+from v7_task_processor.listing.why import ERROR_CHARS_MAX
 from v7_task_processor.observability import families
 from v7_task_processor.observability.counts import Counts
 from v7_task_processor.queue import Connection, Failure
@@ -246,7 +247,7 @@ async def test_a_long_error_is_cut_to_one_line(connection: Connection, database_
     )
     found = ask(database_url, job_id)
     assert found.error is not None
-    assert len(found.error) == words.ERROR_CHARS_MAX
+    assert len(found.error) == ERROR_CHARS_MAX
     assert "\n" not in found.why
 
 
