@@ -115,6 +115,29 @@ async def test_all_nodes_that_serve_it_are_drained(connection: Connection, datab
     assert ask(database_url, job_id).by == "ann"
 
 
+async def test_a_limit_that_is_full(connection: Connection, database_url: str) -> None:
+    worker_id = await serving(connection)
+    await queue.limit_event_type(connection, 1, 2)
+    await add(connection)
+    await take(connection, worker_id)
+    first, second, third = await add(connection, 3)
+    assert ask(database_url, first).cause == "next", "one more may run"
+    await take(connection, worker_id, 1)
+    full = "waits because the limit of its type, 1, is full: 2 jobs of it run, and 2 may; "
+    assert said(database_url, second, "full") == full + "it is the next of its type."
+    assert said(database_url, third, "full") == full + "1 of its type is before it."
+    assert ask(database_url, third).ahead == 1
+    (other,) = await add(connection, event_type_id=2, priority=9)
+    assert ask(database_url, other).cause == "next", "workers pass over what is full"
+    await queue.limit_event_type(connection, 1, 1)
+    await connection.execute("update v7.jobs set suspect = true where id = %s", [third])
+    assert said(database_url, third, "full") == (
+        "waits because the limit of its type, 1, is full: 2 jobs of it run, and 1 may; it is the next of the suspects."
+    )
+    await queue.limit_event_type(connection, 1, None)
+    assert ask(database_url, second).cause == "next"
+
+
 async def test_its_back_off(connection: Connection, database_url: str) -> None:
     worker_id = await serving(connection)
     (job_id,) = await add(connection)
@@ -221,7 +244,7 @@ async def test_the_estimate(connection: Connection, database_url: str) -> None:
     [
         (0, "is in line behind more than 10 jobs of priorities 0 to 3; "),
         (4, "is in line behind at least 7 jobs of priorities 1 to 3; "),
-        (11, "is in line behind 10 jobs of types that are paused or that no worker serves, and perhaps others; "),
+        (11, "is in line behind 10 jobs of types that are paused, full or not served, and perhaps others; "),
     ],
 )
 async def test_a_long_line_is_counted_up_to_a_bound(

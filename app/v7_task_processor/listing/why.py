@@ -15,7 +15,8 @@ from ..observability.families import OTHER
 from ..schema import event_types
 from ..text import cut, plural, span, utc
 from .jobs import JobRow, all_jobs, columns
-from .line import before_it, suspects_before
+from .limits import full_types
+from .line import before_it, of_type_before, suspects_before
 from .nodes import NodeRow, node_serves, nodes, takers
 from .series import recent_rate
 from .session import now
@@ -24,7 +25,7 @@ ERROR_CHARS_MAX = 200
 
 Cause = Literal[
     "succeeded", "cancelled", "dead", "running", "abandoned", "waits", "due", "paused", "no-worker", "unserved",
-    "drained", "suspect", "in-line", "next",
+    "drained", "full", "suspect", "in-line", "next",
 ]  # fmt: skip
 
 
@@ -47,7 +48,7 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
     """Its last error, cut."""
     ahead: int | None = None
-    """In line: jobs that will be taken before it."""
+    """In line: jobs that will be taken before it. Full: those of its type."""
     ahead_at_least: bool = False
     """There are more than that."""
     estimate_seconds: float | None = None
@@ -204,6 +205,22 @@ def drained(seen: Seen) -> Why | None:
     return seen.says("drained", sentence, since=last.drained_at, by=last.drained_by)
 
 
+def full(seen: Seen) -> Why | None:
+    job = seen.job
+    held = full_types(seen.connection).get(job.event_type_id)
+    if held is None:
+        return None
+    runs = f"{number(held.running, 'job')} of it {'runs' if held.running == 1 else 'run'}, and {held.limit:,} may"
+    line = suspects_before(seen.connection, job) if job.suspect else of_type_before(seen.connection, job)
+    which = "the suspects" if job.suspect else "its type"
+    before = f"{line.much} of {which} {'is' if line.ahead == 1 else 'are'} before it"
+    sentence = (
+        f"waits because the limit of its type, {job.event_type_id}, is full: {runs}; "
+        f"{before if line.ahead else f'it is the next of {which}'}."
+    )
+    return seen.says("full", sentence, ahead=line.ahead, ahead_at_least=line.capped)
+
+
 def suspect(seen: Seen) -> Why | None:
     job = seen.job
     if not job.suspect:
@@ -240,8 +257,7 @@ def in_line(seen: Seen) -> Why:
     )
 
 
-# A limit of its type that is full belongs between `suspect` and `in_line`.
-CAUSES: tuple[Callable[[Seen], Why | None], ...] = (paused, no_worker, unserved, drained, suspect, in_line)
+CAUSES: tuple[Callable[[Seen], Why | None], ...] = (paused, no_worker, unserved, drained, full, suspect, in_line)
 """Of a queued job, the one that matters most first."""
 TOLD: dict[str, Callable[[Seen], Why]] = {
     "succeeded": succeeded,
