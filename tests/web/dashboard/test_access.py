@@ -174,7 +174,11 @@ def test_a_session_ends_and_is_bound_to_its_token(monkeypatch: pytest.MonkeyPatc
     assert not guard.session(value)
 
 
-@pytest.mark.parametrize("then", ["//evil.example", "https://evil.example", "/dashboard\\evil", "/dashboardx", "/api"])
+ELSEWHERE = ("//evil.example", "https://evil.example", "/dashboard\\evil", "/dashboardx", "/api")
+NO_HEADER = ("/dashboard/€", "/dashboard/\x7f")
+
+
+@pytest.mark.parametrize("then", [*ELSEWHERE, *NO_HEADER])
 def test_nobody_is_sent_elsewhere(guarded_browser: Browser, then: str) -> None:
     fields = {"form_key": guarded_browser.key("/dashboard/login"), "token": TOKEN, "then": then}
     assert guarded_browser.submit("/dashboard/login", fields).headers["location"] == "/dashboard"

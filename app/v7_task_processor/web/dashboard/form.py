@@ -14,7 +14,8 @@ from .access import PATH
 IDS_MAX = 1000
 FIELDS_MAX = IDS_MAX + 30
 FORM_BYTES_MAX = 4 * 2**20
-PLACE = re.compile(rf"{PATH}([/?][^\\\s]*)?")
+PLACE = re.compile(rf"{PATH}([/?][!-\[\]-~]*)?")
+"""No backslash, which browsers take for a slash, and nothing that a header cannot hold."""
 
 Fields = Mapping[str, str]
 
