@@ -40,7 +40,7 @@ The answer names its job: {{"id": 1}}. Many at once, an event a line, go to {pat
 /docs          how to send, look and act, with examples; /openapi.json for programs
 /dashboard     all of it to look at, and to act on
 """
-MANAGEMENT = re.compile(r"/api/(jobs|event-types|operations|audit|workers|stats)/|/(openapi\.json|docs)$")
+MANAGEMENT = re.compile(r"/api/(?!event/)|/(openapi\.json|docs)$")
 DASHBOARD = re.compile(r"/dashboard(/|$)")
 
 

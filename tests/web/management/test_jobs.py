@@ -179,7 +179,8 @@ def test_other_refusals_by_the_head(populated: ApiProcess) -> None:
     assert problem(response, 415) == "Content-Type must be application/json, not text/plain."
     assert "1048576 bytes" in problem(post(populated, path, " " * (2**20 + 1)), 413)
     assert problem(populated.client.get(path), 405) == f"{path} takes POST only, not GET."
-    assert problem(populated.client.get("/api/jobs/v2"), 404).startswith("There is nothing at /api/jobs/v2;")
+    for missing in ("/api/jobs/v2", "/api/jobs", "/api/job/v1", "/api/"):
+        assert problem(populated.client.get(missing), 404).startswith(f"There is nothing at {missing};")
     assert populated.client.head(JOBS).status_code == 200
 
 
