@@ -51,6 +51,24 @@ def test_pause_and_resume(populated: ApiProcess, database_url: str) -> None:
     assert "paused_by is 1" in problem(post(populated, "/api/event-types/v1/5/pause", '{"paused_by": 1}'), 400)
 
 
+def test_the_audit_tells_what_came_with_an_act(populated: ApiProcess, database_url: str) -> None:
+    node = answer(populated.client.get("/api/workers/v1"))["nodes"][0]["id"]
+    for path, body in (
+        ("event-types/v1/-7/limit", '{"concurrency_limit": 3}'),
+        ("event-types/v1/-7/limit", "{}"),
+        (f"workers/v1/{node}/drain", '{"drained_by": "ann"}'),
+        (f"workers/v1/{node}/resume", "{}"),
+    ):
+        answer(post(populated, f"/api/{path}", body))
+    acts = answer(populated.client.get("/api/audit/v1?limit=4"))["acts"]
+    assert [(act["act"], act["event_type_id"], act["given"]) for act in reversed(acts)] == [
+        ("limit", -7, {"concurrency_limit": 3}),
+        ("limit", -7, {}),
+        ("drain", None, {"node_id": node, "drained_by": "ann"}),
+        ("resume", None, {"node_id": node}),
+    ]
+
+
 def test_workers_and_what_they_run(populated: ApiProcess) -> None:
     alpha, beta = answer(populated.client.get("/api/workers/v1"))["nodes"]
     (worker,) = alpha["workers"]
