@@ -210,7 +210,7 @@ def full(seen: Seen) -> Why | None:
     held = full_types(seen.connection).get(job.event_type_id)
     if held is None:
         return None
-    runs = f"{number(held.running, 'job')} of it {'runs' if held.running == 1 else 'run'}, and {held.limit:,} may"
+    runs = f"{plural(held.running, 'job')} of it {'runs' if held.running == 1 else 'run'}, and {held.limit:,} may"
     line = suspects_before(seen.connection, job) if job.suspect else of_type_before(seen.connection, job)
     which = "the suspects" if job.suspect else "its type"
     before = f"{line.much} of {which} {'is' if line.ahead == 1 else 'are'} before it"
