@@ -1,6 +1,9 @@
 """Who may look and who may act, and which forms are refused."""
 
+import hashlib
+import hmac
 import re
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -9,6 +12,7 @@ import pytest
 
 from v7_task_processor.settings import Settings
 from v7_task_processor.web.dashboard.access import Guard
+from v7_task_processor.web.management.problem import Problem
 
 from ..support import ApiProcess, process
 from .conftest import TOKEN
@@ -172,6 +176,17 @@ def test_a_session_ends_and_is_bound_to_its_token(monkeypatch: pytest.MonkeyPatc
     assert not any(guard.session(each) for each in ("", ".", until, f"{until}.", "é.é"))
     monkeypatch.setattr("time.time", lambda: int(until))
     assert not guard.session(value)
+
+
+def test_a_digest_makes_no_session() -> None:
+    """It stands in the settings for all who may read them, and is no key."""
+    digest = hashlib.sha256(b"one").hexdigest()
+    guard = Guard(Settings(api_keys=f"ops manage sha256:{digest}"))
+    with pytest.raises(Problem, match="only"):
+        guard.open_session("one")
+    until = str(int(time.time()) + 60)
+    signature = hmac.new(bytes.fromhex(digest), f"v7 dashboard session {until}".encode(), hashlib.sha256).hexdigest()
+    assert not guard.session(f"{until}.{signature}")
 
 
 ELSEWHERE = ("//evil.example", "https://evil.example", "/dashboard\\evil", "/dashboardx", "/api")

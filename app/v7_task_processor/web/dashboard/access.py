@@ -28,6 +28,7 @@ SESSION_COOKIE = "v7_session"
 FORM_COOKIE = "v7_form"
 PATH = "/dashboard"
 SESSION_SECONDS = 12 * 3600
+DIGEST_ONLY = "the server has its SHA-256 only. Log in with one that it has as text, or in a file."
 FORM_KEY = re.compile(r"[0-9a-f]{32}")
 
 
@@ -88,26 +89,30 @@ class Guard:
             check_origin(request, form_key)
 
     def open_session(self, secret: str) -> str | None:
-        """A cookie's value, for who has a key that may read."""
+        """A cookie's value, for who has a key that may read. Raises Problem for one of which only the digest is known:
+        whoever reads that in the settings could make himself a session of it."""
         key = self.keys.find(secret.encode("utf-8", "surrogateescape"))
         if key is None or not key.may("read"):
             return None
+        if key.secret is None:
+            raise Problem("forbidden", f"No session can be made from the key {key.name}: {DIGEST_ONLY}")
         until = str(int(time.time()) + SESSION_SECONDS)
-        return f"{until}.{signed(key, until)}"
+        return f"{until}.{signed(key.secret, until)}"
 
     def session(self, value: str) -> Key | None:
         """The key that a session was made from, while it lasts."""
         until, _, signature = value.partition(".")
         found = None
         for key in self.keys.entries:
-            if hmac.compare_digest(signature.encode(), signed(key, until).encode()):
+            if key.secret is not None and hmac.compare_digest(signature.encode(), signed(key.secret, until).encode()):
                 found = key
         lasts = until.isdecimal() and time.time() < int(until)
         return found if lasts and found is not None and found.may("read") else None
 
 
-def signed(key: Key, text: str) -> str:
-    return hmac.new(key.digest, f"v7 dashboard session {text}".encode(), hashlib.sha256).hexdigest()
+def signed(secret: str, text: str) -> str:
+    key = secret.encode("utf-8", "surrogateescape")
+    return hmac.new(key, f"v7 dashboard session {text}".encode(), hashlib.sha256).hexdigest()
 
 
 def form_key_of(request: Request) -> str:
