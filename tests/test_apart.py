@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from .nodes import check_books, node, post, wait_for_end, wait_until
 
 TWO_AND_THE_REST = """
@@ -17,6 +19,7 @@ async def handle(job):
 TYPES = (1, 2, 3, -4)
 
 
+@pytest.mark.slow
 def test_each_node_handles_its_types_and_the_others_wait(database_url: str, tmp_path: Path) -> None:
     with node(tmp_path / "api", database_url, "api") as api:
         address = api.address()

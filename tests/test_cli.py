@@ -243,6 +243,7 @@ def test_a_reader_that_leaves_is_no_reason_to_complain(database_url: str) -> Non
     assert (done.stdout, done.stderr) == ('{\n  "jobs"', "")
 
 
+@pytest.mark.slow
 def test_a_question_that_takes_too_long_is_given_up(
     database_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

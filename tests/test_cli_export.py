@@ -13,7 +13,7 @@ from .population import KEYS, NUL_EVENT, populate
 
 FIELDS = """id status event_type_id user_id priority position correlation_id retry_count max_retries attempt suspect
 worker_id worker last_error dead_reason created_at run_at queued_at claimed_at dead_at finished_at redriven_from
-event_data"""
+traceparent event_data"""
 
 
 @pytest.fixture

@@ -68,6 +68,7 @@ def project() -> Iterator[Project]:
             made.compose("down", "--volumes", "--timeout", "1")
 
 
+@pytest.mark.slow
 def test_one_command_and_it_serves(project: Project) -> None:
     address = ("127.0.0.1", project.port)
     wait_until(lambda: get(address, "/readyz") == 200, "the API is ready", 120)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
 from v7_task_processor import listing
 
@@ -84,6 +85,7 @@ def test_a_drained_node_finishes_what_it_runs_and_takes_nothing(database_url: st
         assert started.stop() == 0
 
 
+@pytest.mark.slow
 def test_given_up_it_stays_drained_and_started_anew_it_does_not(database_url: str, tmp_path: Path) -> None:
     with node(tmp_path / "node", database_url, handlers=HANDLERS) as started:
         first = node_id(database_url)

@@ -24,6 +24,7 @@ def kill_everything_in_the_middle(one: Node, clients: Crowd) -> None:
 
 
 @pytest.mark.fault(3, 4)
+@pytest.mark.slow
 def test_everything_is_killed_three_times_under_sixteen_clients(tmp_path: Path) -> None:
     port = free_port()
     with node(tmp_path / "node", None, "run", PORT=port, V7_WORKER_PROCESSES=2, LOG_LEVEL="warning") as one:
@@ -64,6 +65,7 @@ def test_postgres_is_killed_and_comes_back_by_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault(78)
+@pytest.mark.slow
 def test_only_the_first_of_two_runs_on_one_folder_works(tmp_path: Path) -> None:
     with node(tmp_path / "node", None, "run", PORT=free_port()) as one:
         one.address()

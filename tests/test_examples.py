@@ -7,9 +7,12 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
+@pytest.mark.slow
 def test_a_week_of_earthquakes() -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("V7_")}
     run = subprocess.run(

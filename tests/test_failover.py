@@ -21,6 +21,7 @@ def sent(address: tuple[str, int], count: int) -> list[int]:
 
 
 @pytest.mark.fault(35)
+@pytest.mark.slow
 def test_a_failover_that_lost_the_last_events_gives_out_none_of_their_ids_again(tmp_path: Path) -> None:
     """`v7 run` on the address of both servers, through all of it."""
     with primary(tmp_path / "a") as first, standby(first, tmp_path / "b", "b") as second:
@@ -66,6 +67,7 @@ async def test_a_crash_of_the_server_is_no_failover(tmp_path: Path) -> None:
         assert value(server, "select timeline from v7.server") == 1
 
 
+@pytest.mark.slow
 async def test_a_standby_says_that_it_is_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

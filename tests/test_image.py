@@ -147,6 +147,7 @@ def test_it_says_what_it_is(image: str) -> None:
     assert docker("run", "--rm", image, "--version").stdout.startswith("v7 ")
 
 
+@pytest.mark.slow
 def test_whatever_is_orphaned_in_it_is_reaped(image: str, handlers: list[str]) -> None:
     with container(*handlers, image=image) as running:
         [job_id] = send(running, 4)
@@ -176,6 +177,7 @@ def test_docker_stop_while_it_starts_ends_it_too(image: str) -> None:
         assert running.stop() == 0
 
 
+@pytest.mark.slow
 def test_events_outlive_their_container_in_the_volume(image: str, handlers: list[str]) -> None:
     with volume() as kept:
         with container("-v", f"{kept}:/var/lib/v7", *handlers, image=image) as first:
@@ -199,6 +201,7 @@ def test_a_container_that_is_killed_loses_nothing_it_answered(image: str, handle
         assert set(jobs(running)) == set(ids)
 
 
+@pytest.mark.slow
 def test_it_serves_read_only_without_capabilities(image: str, handlers: list[str]) -> None:
     with container(*LOCKED_DOWN, *handlers, image=image) as running:
         ids = send(running, count=3)
@@ -206,6 +209,7 @@ def test_it_serves_read_only_without_capabilities(image: str, handlers: list[str
         assert running.stop() == 0
 
 
+@pytest.mark.slow
 def test_a_folder_of_the_host_serves_as_its_volume(image: str, tmp_path: Path) -> None:
     """Where it may not write it says so, and what would help."""
     with container("-v", f"{tmp_path / 'refused'}:/var/lib/v7", image=image) as running:
@@ -240,6 +244,7 @@ def test_with_a_database_and_handlers_of_yours_it_is_a_production_node(
         assert connection.execute("select count(*) from v7.workers").fetchone() == (0,)
 
 
+@pytest.mark.slow
 def test_migrate_api_and_worker_work_apart(
     image: str, handlers: list[str], postgres: tuple[PostgresContainer, list[str]]
 ) -> None:
@@ -266,6 +271,7 @@ def test_migrate_api_and_worker_work_apart(
         assert (api.stop(), worker.stop()) == (0, 0)
 
 
+@pytest.mark.slow
 def test_the_health_check_follows_the_port(image: str) -> None:
     """Whether the environment or a flag moves it."""
     with (

@@ -44,6 +44,7 @@ def test_a_better_event_that_arrives_while_slow_ones_run_is_started_next(databas
 
 
 @pytest.mark.fault(1, 7)
+@pytest.mark.slow
 def test_two_that_kill_their_process_among_a_thousand(database_url: str, tmp_path: Path) -> None:
     """And a worker that is killed from outside in the middle. The killers alone are charged."""
     before = enqueue(database_url, {"do": "sleep", "seconds": 0.005}, count=499)

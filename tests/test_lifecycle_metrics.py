@@ -4,6 +4,7 @@ import http.client
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from v7_task_processor.observability.families import COUNTED, PARTS
 
@@ -55,6 +56,7 @@ def outcomes(found: Scrape) -> dict[str, float]:
     return sums
 
 
+@pytest.mark.slow
 def test_all_processes_of_all_nodes_are_one_sum_and_it_outlives_them(database_url: str, tmp_path: Path) -> None:
     settings = {"V7_API_PROCESSES": 2, "V7_WORKER_PROCESSES": 2, "V7_RETRY_SECONDS": 0, "V7_MAX_RETRIES": 2}
     with (
@@ -122,6 +124,7 @@ def test_crashes_and_who_was_charged_for_them_are_counted(database_url: str, tmp
         assert crashed == {"worker": 1, "lone worker": 1, "api": 0}
 
 
+@pytest.mark.slow
 def test_an_api_node_counts_the_processes_that_it_lost(database_url: str, tmp_path: Path) -> None:
     with node(tmp_path / "node", database_url, "api") as one:
         watch = Watch(one.address())

@@ -77,6 +77,7 @@ def test_nodes_that_are_killed_in_the_middle_of_one(
         third.kill_tree()
 
 
+@pytest.mark.slow
 def test_a_command_that_is_killed_leaves_it_to_the_next_node(
     tmp_path: Path, database_url: str, watching: "psycopg.Connection[Any]"
 ) -> None:
@@ -93,6 +94,7 @@ def test_a_command_that_is_killed_leaves_it_to_the_next_node(
         node.kill_tree()
 
 
+@pytest.mark.slow
 def test_an_operation_begun_over_http_is_carried_out_by_a_node_without_workers(
     tmp_path: Path, database_url: str, watching: "psycopg.Connection[Any]"
 ) -> None:

@@ -102,6 +102,7 @@ def test_squawk_would_find_it(tmp_path: Path) -> None:
     assert said.returncode != 0
 
 
+@pytest.mark.slow
 def test_no_event_waits_longer_than_a_fifth_of_a_second_for_it(empty_database_url: str) -> None:
     """A report holds the second table that a migration wants: it gives back the first, and tries again."""
     at(empty_database_url, "0003")

@@ -150,6 +150,7 @@ def doctor(url: str, capsys: pytest.CaptureFixture[str]) -> str:
     return line
 
 
+@pytest.mark.slow
 async def test_real_servers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Alone; lonely; with an asynchronous standby; with a synchronous one; and when that is lost."""
     with primary(tmp_path / "a") as server:

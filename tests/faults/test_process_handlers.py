@@ -208,6 +208,7 @@ for number in range(200):
 
 @pytest.mark.fault(17)
 @pytest.mark.parametrize("kind", ["async def", "def"])
+@pytest.mark.slow
 def test_a_handler_that_closes_what_is_open_and_takes_the_numbers_is_charged_alone(
     database_url: str, tmp_path: Path, kind: str
 ) -> None:
@@ -258,6 +259,7 @@ def test_a_handler_that_changes_its_process_does_not_hold_up_a_drain(
 
 
 @pytest.mark.fault(20)
+@pytest.mark.slow
 def test_a_handler_that_stops_the_loop_and_waits_is_dead_after_its_retries(database_url: str, tmp_path: Path) -> None:
     """Its task is alive when its process ends: that is a crash, whatever the loop's own cleaning up tells the task."""
     neighbours = enqueue(database_url, {}, count=3)

@@ -53,7 +53,7 @@ async def test_each_element_is_an_event_to_the_letter(first: bytes, between: byt
     assert stored(await taken(content, ARRAY)) == AS_SENT
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=50)
 @given(
     st.lists(
         st.recursive(

@@ -67,6 +67,7 @@ def test_every_family_is_there_before_anything_happened(api: ApiProcess) -> None
     assert found.get("v7_claim_duration_seconds_bucket", le="+Inf") == 0
 
 
+@pytest.mark.slow
 def test_two_processes_say_the_same_and_what_they_counted_outlives_them(own_database_url: str) -> None:
     with process(own_database_url) as one, process(own_database_url) as other:
         for api, count in ((one, 2), (other, 3)):

@@ -48,6 +48,8 @@ def beyond_schemas(case: schemathesis.Case) -> list[CheckFunction]:
         return [positive_data_acceptance]  # only what is queued has a place in the queue
     if "{id}" not in case.path and case.path.startswith("/api/jobs/v1/"):
         return [positive_data_acceptance]  # `all` goes without a filter, and each act has its statuses
+    if query.get("status") == "dead" and "after" in query:
+        return [positive_data_acceptance]  # only a dead letter has a place among them
     return []
 
 
