@@ -54,6 +54,7 @@ BATCH = {"count": 2, "each": lambda: [{"job_id": each, "correlation_id": f"r-{ea
 @pytest.mark.parametrize("logger", ["uvicorn.error", "alembic.runtime.migration", "shop.payments", "psycopg.pool"])
 def test_whoever_logs_comes_out_alike(configured: Callable[..., Said], logger: str) -> None:
     said = configured(log_format="json")
+    logging.getLogger(logger).setLevel(logging.NOTSET)  # another test may have run uvicorn in this process
     logging.getLogger(logger).warning("hello %s", "world", extra={"amount": 3})
     (line,) = map(json.loads, said())
     assert line.pop("timestamp").endswith("Z")

@@ -16,7 +16,7 @@ from v7_task_processor.web.receive_batch import BATCH_PATH
 
 from ..support import ApiProcess
 
-EXAMPLES_MAX = 10
+EXAMPLES_MAX = 5
 
 
 def document() -> dict[str, Any]:
