@@ -103,7 +103,6 @@ async def test_a_statement_in_a_transaction_is_part_of_it(pooler: Pooler) -> Non
         assert await rows(connection, "select count(*) from v7.jobs") == [(0,)]
 
 
-@pytest.mark.slow
 def test_a_life_behind_a_pooler(pooler: Pooler, tmp_path: Path) -> None:
     """Events by HTTP and by SQL, retries, a crash of a worker, a pooler that is killed and started again, a drain."""
     with (

@@ -6,6 +6,8 @@ import tempfile
 import uuid
 from pathlib import Path
 
+import psycopg
+
 from .. import __version__, queue
 from ..database import LOCAL, Link
 from ..deadline import deadline
@@ -108,7 +110,13 @@ class Member:
         await rescue.announce(connection, done)
 
     async def leave(self) -> None:
-        await queue.unregister(await self.link.get(), [self.id])
+        """Leave the register. That a connection broke since the last beat is only seen when it is used."""
+        try:
+            await queue.unregister(await self.link.get(), [self.id])
+        except psycopg.OperationalError:
+            if self.link.connection is None or not self.link.connection.closed:
+                raise
+            await queue.unregister(await self.link.get(), [self.id])
 
 
 def nodes_folder(settings: Settings) -> Path:
