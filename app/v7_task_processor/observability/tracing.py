@@ -1,7 +1,7 @@
 """Traces, by the OpenTelemetry API: who collects spans in this process.
 
-Nothing of OpenTelemetry is imported before it is known that spans are wanted: importing its API alone takes 50 ms, and
-a span that nobody collects 20 µs, twice what a job costs.
+Nothing of OpenTelemetry is imported before it is known that spans are wanted: importing its API alone takes 25 ms, and
+a span that nobody collects 12 µs, half of what a job costs a worker.
 """
 
 import contextlib
