@@ -1,6 +1,7 @@
 """How attempts are ended, by their limit or by a drain; what never starts; and copies of the process."""
 
 import asyncio
+import gc
 import os
 import threading
 import warnings
@@ -11,6 +12,7 @@ import psutil
 import pytest
 
 from v7_task_processor import Job, Snooze
+from v7_task_processor.worker.attempt import Attempt
 from v7_task_processor.worker.executor import BEAT_AGE_SECONDS_MAX, STALE_SECONDS
 from v7_task_processor.worker.outcome import Ended, Release
 from v7_task_processor.worker.slots import ENDED, STARTED, now, ns
@@ -26,6 +28,24 @@ async def turn() -> None:
     """Let the loop turn until all has happened that can."""
     for _ in range(10):
         await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_what_has_ended_leaves_the_garbage_collector_no_work(bench: Bench, waits: bool) -> None:
+    async def handler(_: Job) -> None:
+        if waits:
+            await asyncio.sleep(0)
+
+    bench.handle(handler)
+    gc.collect()
+    gc.disable()
+    try:
+        await bench.run(*range(7000, 7020))
+        await turn()
+        left = [each for each in gc.get_objects() if type(each) is Attempt]  # those of other tests too
+        assert not [each.job.id for each in left if each.job.id >= 7000]
+    finally:
+        gc.enable()
 
 
 async def test_what_is_past_its_limit_is_cancelled_and_has_failed(bench: Bench) -> None:

@@ -134,7 +134,9 @@ class Executor:
         if not handler.is_async:
             self.submit(attempt)
         else:
-            attempt.task = eager.start(self.run(attempt))
+            task = eager.start(self.run(attempt))
+            if not attempt.ended:
+                attempt.task = task
 
     def submit(self, attempt: Attempt) -> None:
         try:
@@ -169,6 +171,7 @@ class Executor:
             return  # it was given up when we drained, and its thread came back after all
         leave_if_copy()
         attempt.ended = True
+        attempt.task = None  # its context has the attempt: a circle for each job would be the garbage collector's work
         if attempt.told is not None:
             outcome = attempt.told
         if attempt.span is not None:
