@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from v7_task_processor.web.management.problem import TITLES
 from v7_task_processor.web.management.table import ROUTES
+from v7_task_processor.web.problem import TITLES
 
 from .conftest import fresh
 from .population import note_minutes, populate

@@ -14,6 +14,7 @@ from v7_task_processor.web.ingest import Ingest
 from v7_task_processor.web.metrics import Metrics
 from v7_task_processor.web.ready import Readiness
 
+from .management.support import problem
 from .support import TEXT, ApiProcess, proxied, serving
 
 PAGES = "events go to POST /api/event/v1."
@@ -54,25 +55,23 @@ async def test_a_fault_of_ours_is_one_sentence() -> None:
     )
     async with httpx.AsyncClient(transport=app, base_url="http://x") as client:
         answer = await client.get("/readyz")
-    assert (answer.status_code, answer.text) == (
-        500,
-        "This could not be answered because of an error in the program, which is logged.",
-    )
+    sentence = "This could not be answered because of an error in the program, which is logged."
+    assert problem(answer, 500) == sentence
 
 
 @pytest.mark.parametrize("path", ["/api/event/v2", "/api/event/v1/", "/..%2f..%2fetc/passwd", "/%00", "/<script>"])
 def test_unknown_paths(api: ApiProcess, path: str) -> None:
     answer = api.client.get(path)
-    assert (answer.status_code, answer.headers["content-type"]) == (404, TEXT)
-    assert answer.text.startswith("There is nothing at /")
-    assert answer.text.endswith(PAGES)
-    assert answer.text.isprintable()
+    said = problem(answer, 404)
+    assert said.startswith("There is nothing at /")
+    assert said.endswith(PAGES)
+    assert said.isprintable()
 
 
 def test_another_method(api: ApiProcess) -> None:
     answer = api.client.post("/livez")
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
-    assert answer.text == "/livez takes GET, HEAD only, not POST."
+    assert problem(answer, 405) == "/livez takes GET, HEAD only, not POST."
 
 
 async def reasons(api_port: int) -> object:

@@ -13,6 +13,7 @@ from v7_task_processor.web.batches import CUT_CHARS_MAX, CUT_EVENTS_MAX, cuts
 from v7_task_processor.web.outcome import BUSY, of_batch
 
 from ..support import event
+from .management.support import problem
 from .support import Api, body, proxied, rows, serving
 from .test_ingest import LOCK, blocked
 from .test_receive_batch import COUNT, PATH, is_refusal, lines, sent
@@ -56,8 +57,7 @@ async def test_a_row_that_postgres_refuses_keeps_all_out(own_database_url: str) 
     async with serving(own_database_url) as api:
         for headers in ({}, {"idempotency_key": "k"}):
             answer = await sent(api, content, **headers)
-            assert answer.status_code == 500
-            assert answer.text.startswith(
+            assert problem(answer, 500).startswith(
                 "The event could not be added: line 778: the database refuses it (new row for"
             )
             assert rows(own_database_url, COUNT) == [(0,)]
@@ -88,8 +88,7 @@ async def test_a_partial_batch_with_too_many_refused_rows_is_given_up(
     content = await unlucky(own_database_url, 40, lambda n: n % 10 == 5)
     async with serving(own_database_url) as api:
         answer = await sent(api, content, "?partial=true")
-    assert answer.status_code == 500
-    assert answer.text.startswith(
+    assert problem(answer, 500).startswith(
         "The event could not be added: line 36: the database refuses it (new row for relation"
     )
     assert rows(own_database_url, COUNT) == [(0,)]
@@ -110,7 +109,7 @@ async def test_the_answer_to_the_commit_of_a_batch_is_lost(database_url: str) ->
 
         proxy.marker = b"COMMIT"
         answer = await sent(api, content, "?partial=true")
-        assert answer.text.startswith(NOT_KNOWN + "sending it again may add it twice")
+        assert problem(answer, 500).startswith(NOT_KNOWN + "sending it again may add it twice")
         assert (await sent(api, lines("1"))).status_code == 200
     assert rows(database_url, COUNT) == [(1_401,)]
 
@@ -125,7 +124,8 @@ async def test_the_database_goes_in_the_middle_of_a_batch(database_url: str, con
             await blocked(connection)
             await connection.execute("select pg_terminate_backend(%s)", [linked.info.backend_pid])
             answer = await posting
-        assert (answer.status_code, answer.text.startswith(NOT_KNOWN)) == (500, True)
+        assert problem(answer, 500).startswith(NOT_KNOWN)
+        assert answer.json()["type"] == "urn:v7:problem:not-known"
         assert (await sent(api, lines("1"))).status_code == 200
     assert rows(database_url, COUNT) == [(2,)]
 

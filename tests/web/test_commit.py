@@ -60,7 +60,7 @@ async def test_the_answer_of_a_commit_does_not_come(database_url: str) -> None:
         held = asyncio.create_task(ingest.add(event(event_data='"held"')))
         await proxy.seen.wait()
         behind = asyncio.create_task(ingest.add(event()))
-        assert await held == Failed(500, NOT_KNOWN)
+        assert await held == Failed(500, NOT_KNOWN, known=False)
         proxy.release.set()
         assert await behind == NOT_ADDED
         assert isinstance(await ingest.add(event()), Added)
@@ -73,7 +73,7 @@ async def test_a_lock_holds_up_the_commit_for_too_long(database_url: str, connec
     async with started(database_url, commit_seconds_max=0.2) as ingest:
         async with connection.transaction():
             await connection.execute(LOCK)
-            assert await ingest.add(event()) == Failed(500, NOT_KNOWN)
+            assert await ingest.add(event()) == Failed(500, NOT_KNOWN, known=False)
             while await (await connection.execute("select 1 from pg_locks where not granted")).fetchone():
                 await asyncio.sleep(0.01)
         assert isinstance(await ingest.add(event()), Added)
@@ -179,7 +179,7 @@ async def test_a_fault_of_ours_after_the_statement_was_sent(database_url: str) -
 
     with pytest.raises(Exception, match="a fault"):
         await committer.add(await committer.connected(), broken, [waiting])
-    assert waiting.outcome.result() == Failed(500, NOT_KNOWN)
+    assert waiting.outcome.result() == Failed(500, NOT_KNOWN, known=False)
     await committer.close()
     await committer.close()
 
@@ -210,7 +210,7 @@ async def test_the_synchronous_standby_is_missing(lonely_url: str) -> None:
             answer = await post
             assert (answer.status_code, answer.text) == (500, NOT_KNOWN_KEYED)
         async with started(lonely_url, commit_seconds_max=0.3) as ingest:
-            assert await ingest.add(event()) == Failed(500, NOT_KNOWN)
+            assert await ingest.add(event()) == Failed(500, NOT_KNOWN, known=False)
         while await (await admin.execute(syncing)).fetchone():  # none is left behind
             await asyncio.sleep(0.01)
         await admin.execute("alter system reset synchronous_standby_names")

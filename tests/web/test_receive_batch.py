@@ -15,7 +15,8 @@ from v7_task_processor.web.outcome import BUSY, of_batch
 from v7_task_processor.web.receive import Answer
 from v7_task_processor.web.receive_batch import BatchReceiver
 
-from .support import TEXT, Api, ApiProcess, body, rows, serving
+from .management.support import problem
+from .support import Api, ApiProcess, body, rows, serving
 
 PATH = "/api/event/v1/batch"
 NDJSON = {"content-type": "application/x-ndjson"}
@@ -51,8 +52,7 @@ async def sent(api: Api, content: bytes, query: str = "", **headers: str) -> htt
 
 
 def is_refusal(answer: httpx.Response, status: int, sentence: str) -> bool:
-    assert (answer.status_code, answer.text) == (status, sentence)
-    assert answer.headers["content-type"] == TEXT
+    assert problem(answer, status) == sentence
     assert answer.headers["x-request-id"]
     return True
 
@@ -127,8 +127,7 @@ def test_another_parameter(api: ApiProcess, query: str, sentence: str) -> None:
 )
 def test_another_format(api: ApiProcess, content_type: str, found: str) -> None:
     answer = post(api, body(), content_type=content_type)
-    assert answer.status_code == 415
-    assert answer.text.startswith(f"Content-Type must be application/x-ndjson or application/json, {found}")
+    assert problem(answer, 415).startswith(f"Content-Type must be application/x-ndjson or application/json, {found}")
 
 
 def test_other_methods_and_paths(api: ApiProcess) -> None:

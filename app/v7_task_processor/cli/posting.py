@@ -1,6 +1,8 @@
 """Requests to a running server, as any other client would make them."""
 
+import contextlib
 import http.client
+import json
 from types import TracebackType
 from typing import NamedTuple, Self
 from urllib.parse import SplitResult, urlsplit
@@ -11,6 +13,7 @@ from ..errors import V7Error
 from ..text import plain
 
 PATH = "/api/event/v1"
+PROBLEM = "application/problem+json"
 TIMEOUT_SECONDS = 60
 ANSWER_BYTES_MAX = 2**20
 RETRY_AFTER_SECONDS_MAX = 10
@@ -22,6 +25,7 @@ class Answer(NamedTuple):
     status: int
     reason: str
     body: bytes
+    content_type: str
     retry_after: str
 
     @property
@@ -35,7 +39,11 @@ class Answer(NamedTuple):
 
     def said(self) -> str:
         """For people."""
-        return f"{plain(self.body.decode('utf-8', 'replace').strip()) or self.reason} (HTTP {self.status})"
+        text = self.body.decode("utf-8", "replace").strip()
+        if self.content_type == PROBLEM:
+            with contextlib.suppress(ValueError, TypeError, KeyError):
+                text = str(json.loads(text)["detail"])
+        return f"{plain(text) or self.reason} (HTTP {self.status})"
 
 
 class Server:
@@ -66,7 +74,8 @@ class Server:
         except (OSError, http.client.HTTPException) as error:
             where = f"{self.base.scheme}://{self.base.netloc}"
             raise V7Error(f"No answer from {where}: {error}. Is `v7 run` running there?") from None
-        return Answer(response.status, response.reason, answer, response.headers.get("Retry-After", ""))
+        content_type, again = (response.headers.get(name, "") for name in ("Content-Type", "Retry-After"))
+        return Answer(response.status, response.reason, answer, content_type, again)
 
 
 def split(url: str) -> SplitResult:

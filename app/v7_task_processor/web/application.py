@@ -18,6 +18,7 @@ from .callers import Refusal, let_in
 from .event import shown
 from .ingest import Ingest
 from .metrics import Metrics
+from .problem import Problem, refused
 from .ready import Readiness
 from .receive import PATH, Receiver
 from .receive_batch import BATCH_PATH, BatchReceiver
@@ -129,22 +130,22 @@ class Pages:
         if self.keys.any_may("read"):
             found = let_in(self.keys, "read", dict(request.scope["headers"]))
             if isinstance(found, Refusal):
-                challenge = {"WWW-Authenticate": "Bearer"} if found.status == 401 else None
-                return PlainTextResponse(found.sentence, found.status, challenge)
+                return refused(found).response()
         return Response(await self.metrics.scrape(), media_type=CONTENT_TYPE)
 
 
 async def refuse(request: Request, error: Exception) -> Response:
-    """404 and 405, as sentences."""
+    """404 and 405."""
     assert isinstance(error, HTTPException)
     path = shown(request.scope["path"])  # request.url would take the Host header apart, which may be anything
     if error.status_code != 405:
-        return PlainTextResponse(f"There is nothing at {path}; events go to POST {PATH}.", error.status_code)
+        return Problem("not-found", f"There is nothing at {path}; events go to POST {PATH}.").response()
     allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
     sentence = f"{path} takes {allowed} only, not {shown(request.method)}."
-    return PlainTextResponse(sentence, 405, headers={"allow": allowed})
+    return Problem("method-not-allowed", sentence, {"allow": allowed}).response()
 
 
 async def fail(request: Request, error: Exception) -> Response:
     """A fault of ours. uvicorn logs it."""
-    return PlainTextResponse("This could not be answered because of an error in the program, which is logged.", 500)
+    sentence = "This could not be answered because of an error in the program, which is logged."
+    return Problem("internal", sentence).response()

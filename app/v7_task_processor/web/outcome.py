@@ -31,6 +31,7 @@ class Failed(NamedTuple):
 
     status: int
     sentence: str
+    known: bool = True
 
 
 Outcome = Added | Failed
@@ -70,9 +71,8 @@ def not_known(event: Keyed) -> Failed:
     advice = "sending it again with the same Idempotency-Key is safe."
     if event.key is None:
         advice = "sending it again may add it twice, unless all tries carry the same Idempotency-Key."
-    return Failed(
-        500, f"It is not known whether the event was added, because the database did not confirm it; {advice}"
-    )
+    sentence = f"It is not known whether the event was added, because the database did not confirm it; {advice}"
+    return Failed(500, sentence, known=False)
 
 
 def conflict(event: Enqueued, job_id: int) -> Failed:

@@ -33,13 +33,15 @@ Headers = Mapping[bytes, bytes]
 
 
 class Answer(NamedTuple):
-    """What the client is told. `close`: its body was not read to the end, and will not be."""
+    """What the client is told. `close`: its body was not read to the end, and will not be. `known`: what became of
+    what it sent."""
 
     status: int
     body: bytes
     content_type: bytes = TEXT
     headers: tuple[tuple[bytes, bytes], ...] = ()
     close: bool = False
+    known: bool = True
 
 
 class ClientLeft(Exception):
@@ -67,10 +69,14 @@ class Receiver:
             answer = self.refusal(scope, headers) or await self.answer(scope, headers, receive, request_id)
         except ClientLeft:
             return
-        await respond(send, answer, request_id)
+        await respond(send, self.worded(answer), request_id)
         if answer.close:
             await linger(receive)
             await send({"type": "http.response.body"})
+
+    def worded(self, answer: Answer) -> Answer:
+        """As it is sent: here what is refused is a plain sentence."""
+        return answer
 
     def refusal(self, scope: Scope, headers: Headers) -> Answer | None:
         """What can be refused by the head alone."""
@@ -165,7 +171,7 @@ class Receiver:
 
 def failure(failed: Failed) -> Answer:
     again = ((b"retry-after", RETRY_AFTER_SECONDS),) if failed.status == 503 else ()
-    return Answer(failed.status, failed.sentence.encode(), headers=again)
+    return Answer(failed.status, failed.sentence.encode(), headers=again, known=failed.known)
 
 
 async def next_part(receive: Receive) -> tuple[bytes, bool]:

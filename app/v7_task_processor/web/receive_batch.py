@@ -11,6 +11,7 @@ from .batch import ARRAY, BODIES, NDJSON, Batch, TooLarge, read
 from .event import Refused, shown
 from .ingest import Ingest
 from .outcome import BUSY, Added, Failed, Outcome, Stopped, Written, not_known, of_batch, placed
+from .problem import MEDIA_TYPE, OF_STATUS, Problem
 from .receive import BODIES_BYTES_MAX, JSON, PATH, Answer, Headers, Receiver, failure, log, media_type
 
 BATCH_PATH = PATH + "/batch"
@@ -32,6 +33,14 @@ class BatchReceiver(Receiver):
         self.event_bytes_max = settings.body_bytes_max
         self.body_bytes_max = BODIES * settings.body_bytes_max
         self.bodies_bytes_max = max(BODIES_BYTES_MAX, 2 * self.body_bytes_max)
+
+    def worded(self, answer: Answer) -> Answer:
+        """What is refused is a problem, as everywhere but where single events go."""
+        if answer.status == 200:
+            return answer
+        failed = "not-added" if answer.known else "not-known"
+        problem = Problem(OF_STATUS.get(answer.status, failed), answer.body.decode())
+        return answer._replace(body=problem.encoded(), content_type=MEDIA_TYPE.encode())
 
     def refusal(self, scope: Scope, headers: Headers) -> Answer | None:
         """What can be refused by the head alone."""

@@ -12,7 +12,7 @@ import pytest
 
 from v7_task_processor.settings import Settings
 from v7_task_processor.web.dashboard.access import Guard
-from v7_task_processor.web.management.problem import Problem
+from v7_task_processor.web.problem import Problem
 
 from ..support import ApiProcess, process
 from .conftest import TOKEN

@@ -7,8 +7,8 @@ from starlette.requests import Request
 
 from v7_task_processor.settings import Settings
 from v7_task_processor.web.management.access import Access
-from v7_task_processor.web.management.problem import Problem
 from v7_task_processor.web.management.table import ROUTES
+from v7_task_processor.web.problem import Problem
 
 from ..support import ApiProcess, body, process, rows
 from .support import answer, problem
@@ -167,7 +167,10 @@ def test_metrics_are_for_everybody_until_a_key_may_read(keyed: ApiProcess, open_
     assert open_to_all.client.get("/metrics", headers={"host": "prometheus.example"}).status_code == 200
     refused = keyed.client.get("/metrics")
     assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
-    assert refused.text == "A key that may read is needed: send it as Authorization: Bearer <key> or as X-API-Key."
+    assert (
+        problem(refused, 401)
+        == "A key that may read is needed: send it as Authorization: Bearer <key> or as X-API-Key."
+    )
     for key, status in {"s3nd": 403, "r3ad": 200, "m4nage": 200}.items():
         assert keyed.client.get("/metrics", headers={"authorization": f"Bearer {key}"}).status_code == status
 

@@ -22,7 +22,7 @@ from ...keys import Key
 from ...settings import Settings
 from ..callers import Caller, given
 from ..management.access import Access
-from ..management.problem import Problem
+from ..problem import Problem
 
 SESSION_COOKIE = "v7_session"
 FORM_COOKIE = "v7_form"

@@ -11,7 +11,7 @@ from ...observability import logs
 from ...redaction import MASK, has_mask
 from ...text import number, plural
 from ..event import shown
-from ..management.problem import Problem
+from ..problem import Problem
 from . import answer, many, thing
 from .access import PATH
 from .deed import DEEDS, EDIT, Deed, commands, value

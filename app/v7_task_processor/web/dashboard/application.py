@@ -11,8 +11,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from ...settings import Settings
-from ..management.problem import TITLES, Problem
 from ..management.store import Store
+from ..problem import TITLES, Problem
 from . import act, answer, dead, job, jobs, login, operations, overview, types, workers
 from .access import FORM_COOKIE, PATH, Guard, LoginNeeded, Visitor, is_secure, set_cookie
 from .form import form_of

@@ -11,7 +11,7 @@ from ...maintenance import recognise
 from ...queue import Connection
 from ..management.jobs import REACH, Priority, Redrive, Reschedule
 from ..management.parameters import convert
-from ..management.problem import Problem
+from ..problem import Problem
 from .visit import zoned
 
 

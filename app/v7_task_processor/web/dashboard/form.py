@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from ..management.call import path_id
 from ..management.parameters import whole
-from ..management.problem import Problem
+from ..problem import Problem
 from .access import PATH
 
 IDS_MAX = 1000

@@ -10,7 +10,7 @@ from ...listing import FINISHED, Depth, Filter
 from ...listing import Page as JobsPage
 from ...listing.depth import depth
 from ..management.jobs import JobsQuery
-from ..management.problem import Problem
+from ..problem import Problem
 from .access import PATH
 from .deed import CANCEL, PRIORITY, REDRIVE, RESCHEDULE, RETRY
 from .many import FIELDS

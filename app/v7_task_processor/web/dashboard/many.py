@@ -10,7 +10,7 @@ from ...listing import Filter, Matching
 from ...queue import Chosen, Connection, Order
 from ..management.operations import Many
 from ..management.parameters import convert
-from ..management.problem import Problem
+from ..problem import Problem
 from .deed import PRIORITY, RESCHEDULE, Commands, Deed, curl, value
 from .visit import Visit
 

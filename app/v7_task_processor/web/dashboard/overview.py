@@ -14,8 +14,8 @@ from ...listing import HOURS_MAX, DeadGroup, Overview
 from ...promise import Promise
 from ...server import describe
 from ..management.overview import SeriesQuery
-from ..management.problem import unavailable
 from ..management.store import UNREACHABLE
+from ..problem import unavailable
 from .access import PATH
 from .chart import Chart
 from .verdict import Lately, verdict

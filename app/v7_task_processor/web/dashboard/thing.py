@@ -11,7 +11,7 @@ from ...queue import Connection
 from ..management.call import path_id
 from ..management.overview import TypeLimit
 from ..management.parameters import convert
-from ..management.problem import Problem
+from ..problem import Problem
 from .deed import Commands, curl
 from .form import Fields
 from .visit import Visit, missing

@@ -12,8 +12,8 @@ from ...queue import Hand
 from ...settings import Settings
 from ..event import shown
 from ..management.parameters import Asked, query
-from ..management.problem import Problem
 from ..management.store import Store
+from ..problem import Problem
 from .access import Guard, Visitor
 
 WITHOUT_ZONE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?")

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from ...keys import Right, is_loopback
 from ...settings import Settings
 from ..callers import Caller, Refusal, let_in
-from .problem import Problem
+from ..problem import Problem, refused
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
@@ -35,9 +35,7 @@ class Access:
             return Caller(None, host)
         found = let_in(self.keys, right, dict(request.scope["headers"]))
         if isinstance(found, Refusal):
-            if found.status == 401:
-                raise Problem("unauthorized", found.sentence, {"WWW-Authenticate": "Bearer"})
-            raise Problem("forbidden", found.sentence)
+            raise refused(found)
         return Caller(found, host)
 
     def outside(self, headers: Headers, client_host: str) -> str | None:

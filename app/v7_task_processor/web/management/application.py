@@ -13,10 +13,10 @@ from starlette.types import ASGIApp
 from ...observability import logs
 from ...settings import Settings
 from ..event import shown
+from ..problem import Problem
 from . import docs, openapi, parameters
 from .access import Access
 from .call import Call, Route, path_id
-from .problem import Problem
 from .store import Store
 from .table import ROUTES
 

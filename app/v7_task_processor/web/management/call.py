@@ -7,7 +7,7 @@ import msgspec
 
 from ...settings import Settings
 from ..callers import Caller
-from .problem import Problem
+from ..problem import Problem
 from .store import Store
 
 

@@ -1,14 +1,16 @@
 """What the OpenAPI document says of all that is not management: sending events, health, metrics.
 
-These have receivers of their own (`web/receive.py`), and a contract of their own: they refuse with a sentence.
+Events have receivers of their own (`web/receive.py`); a single one is refused with a plain sentence, by contract.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from ..batch import EVENTS_MAX
 from ..event import Wire
+from ..problem import MEDIA_TYPE
 
 EVENT = {"user_id": 7, "priority": 1, "event_data": {"hello": "world"}, "event_type_id": 5}
 SENTENCE = {"type": "string"}
@@ -80,14 +82,14 @@ def paths() -> dict[str, Any]:
         "/api/event/v1": {
             "post": sends(
                 "sendEvent", "Send an event.", SEND, [], {"application/json": {"schema": event, "example": EVENT}},
-                {"$ref": "#/components/schemas/Added"}, {"id": 42},
+                {"$ref": "#/components/schemas/Added"}, {"id": 42}, text,
             )
         },
         "/api/event/v1/batch": {
             "post": sends(
                 "sendBatch", "Send many events at once.", BATCH, [partial], batch,
                 {"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in ("AddedAll", "Results")]},
-                {"ids": [42, 43]},
+                {"ids": [42, 43]}, problem,
             )
         },
         "/metrics": {"get": tells("metrics", "What Prometheus reads.", METRICS, {401: SAYS[401], 403: SAYS[403]})},
@@ -97,13 +99,14 @@ def paths() -> dict[str, Any]:
 
 
 def sends(
-    name: str, summary: str, says: str, parameters: list[Any], content: Any, answer: Any, example: Any
-) -> dict[str, Any]:
+    name: str, summary: str, says: str, parameters: list[Any], content: Any, answer: Any, example: Any,
+    refusal: Callable[[str], dict[str, Any]],
+) -> dict[str, Any]:  # fmt: skip
     given = [
         {"name": header, "in": "header", "required": False, "description": why, "example": like, "schema": schema}
         for header, why, like, schema in HEADERS
     ]
-    refusals = {str(status): text(why) for status, why in SAYS.items()}
+    refusals = {str(status): refusal(why) for status, why in SAYS.items()}
     added = {"description": "It is durable.", "content": {"application/json": {"schema": answer, "example": example}}}
     return {
         "operationId": name,
@@ -123,7 +126,7 @@ def tells(name: str, summary: str, says: str, refusals: dict[int, str]) -> dict[
         "description": says,
         "tags": ["health"],
         "parameters": [],
-        "responses": {"200": text("Text."), **{str(status): text(why) for status, why in refusals.items()}},
+        "responses": {"200": text("Text."), **{str(status): problem(why) for status, why in refusals.items()}},
     }
 
 
@@ -133,6 +136,10 @@ def readyz() -> dict[str, Any]:
     unready = {"application/json": {"schema": reasons, "example": {"reasons": ["shutting down"]}}}
     found["responses"]["503"] = {"description": "Not now.", "content": unready}
     return found
+
+
+def problem(says: str) -> dict[str, Any]:
+    return {"description": says, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}}
 
 
 def text(says: str) -> dict[str, Any]:

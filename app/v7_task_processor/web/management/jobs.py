@@ -15,9 +15,9 @@ from ...maintenance import recognise
 from ...queue import Connection
 from ...redaction import MASK, has_mask
 from ..event import Integer
+from ..problem import Problem
 from .call import Call
 from .parameters import Event, Time
-from .problem import Problem
 
 Done = TypeVar("Done")
 EVENT_CHARS_MAX = 1000

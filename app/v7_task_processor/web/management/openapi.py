@@ -5,10 +5,10 @@ from typing import Any
 import msgspec
 
 from ... import __version__
+from ..problem import MEDIA_TYPE, TITLES, ProblemDocument
 from . import intake
 from .call import Nothing, Route
 from .meanings import PARAMETERS, explain
-from .problem import MEDIA_TYPE, TITLES, ProblemDocument
 from .table import ROUTES
 
 PATH = "/openapi.json"
@@ -27,8 +27,8 @@ ends it. Succeeded and cancelled jobs are kept for seven days.
 
 All bodies are JSON in UTF-8. An id, a priority or a type is any integer of 64 bits: read them with a parser that \
 keeps them whole. Times are ISO 8601 in UTC. Lists go by pages: while `next_after` is not null, give it as `after`. \
-What is refused by `POST /api/event/v1` and its batch is a plain sentence; everything else answers \
-`application/problem+json`, whose `detail` is the sentence. 503 has a `Retry-After`, in seconds.
+What is refused by `POST /api/event/v1` is a plain sentence; everything else answers `application/problem+json`, \
+whose `detail` is the sentence. 503 has a `Retry-After`, in seconds.
 
 A key goes with a request as `Authorization: Bearer <key>`, or as `X-API-Key: <key>`. Where V7_API_KEYS is set, \
 sending takes a key that may send. Where a key may read or manage, or V7_ADMIN_TOKEN is set, a GET takes one that may \

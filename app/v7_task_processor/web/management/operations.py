@@ -10,10 +10,10 @@ from ... import listing, queue
 from ...listing import ActPage, Filter, Matching, OperationPage, OperationRow
 from ...queue import Chosen, Connection, Order
 from ..event import Integer
+from ..problem import Problem
 from .call import Call
 from .jobs import REACH, Attempts, Limit, LiveStatus, Text
 from .parameters import Time
-from .problem import Problem
 
 
 class Many(msgspec.Struct, frozen=True, kw_only=True):

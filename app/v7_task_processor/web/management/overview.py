@@ -11,9 +11,9 @@ from ...database import transaction
 from ...listing import HOURS_MAX, Minute, NodeRow, Overview, TypePage
 from ...queue import Connection
 from ..event import Integer
+from ..problem import Problem
 from .call import Call
 from .jobs import Limit, Text
-from .problem import Problem
 
 RUNNING_SHOWN_MAX = 100
 """Jobs of each worker."""

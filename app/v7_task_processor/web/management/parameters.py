@@ -11,8 +11,8 @@ from msgspec import Meta
 from starlette.requests import ClientDisconnect, Request
 
 from ..event import NESTING_LEVELS_MAX, Refused, byte_at, members, nesting_fits, shown
+from ..problem import Problem
 from ..receive import media_refusal
-from .problem import Problem
 
 Asked = TypeVar("Asked", bound=msgspec.Struct)
 Time = Annotated[dt.datetime, Meta(tz=True)]

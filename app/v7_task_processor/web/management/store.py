@@ -14,7 +14,7 @@ from ...errors import V7Error
 from ...observability import logs
 from ...queue import Connection
 from ...redaction import Names
-from .problem import Problem, unavailable
+from ..problem import Problem, unavailable
 
 Answer = TypeVar("Answer")
 log = logs.get(__name__)

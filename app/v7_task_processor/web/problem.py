@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import msgspec
 from starlette.responses import Response
 
+from .callers import Refusal
+
 MEDIA_TYPE = "application/problem+json"
 TITLES: dict[str, tuple[int, str]] = {
     "bad-request": (400, "The request is not understood"),
@@ -16,10 +18,12 @@ TITLES: dict[str, tuple[int, str]] = {
     "too-large": (413, "The body is too large"),
     "unsupported-media-type": (415, "The body is not JSON"),
     "internal": (500, "An error in the program"),
+    "not-added": (500, "It was not added"),
     "not-known": (500, "It is not known whether it was done"),
     "unavailable": (503, "Not now"),
 }
 """Each kind of problem: its status, and what all of the kind have in common."""
+OF_STATUS = {status: kind for kind, (status, _) in TITLES.items() if status != 500}
 
 
 class ProblemDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,10 +42,24 @@ class Problem(Exception):
         super().__init__(detail)
         self.kind, self.detail, self.headers = kind, detail, dict(headers or {})
 
-    def response(self) -> Response:
+    @property
+    def status(self) -> int:
+        return TITLES[self.kind][0]
+
+    def encoded(self) -> bytes:
         status, title = TITLES[self.kind]
         document = ProblemDocument(type=f"urn:v7:problem:{self.kind}", title=title, status=status, detail=self.detail)
-        return Response(msgspec.json.encode(document), status, self.headers, MEDIA_TYPE)
+        return msgspec.json.encode(document)
+
+    def response(self) -> Response:
+        return Response(self.encoded(), self.status, self.headers, MEDIA_TYPE)
+
+
+def refused(refusal: Refusal) -> Problem:
+    """Who asks is not let in."""
+    if refusal.status == 401:
+        return Problem("unauthorized", refusal.sentence, {"WWW-Authenticate": "Bearer"})
+    return Problem("forbidden", refusal.sentence)
 
 
 def unavailable(detail: str, again_seconds: int = 1) -> Problem:
