@@ -92,10 +92,16 @@ def overview(connection: sa.Connection) -> Overview:
 
 def depth(connection: sa.Connection) -> Depth:
     """How many jobs stand in each status."""
-    queued = sa.select(sa.func.count()).select_from(first(QUEUED, jobs.c.priority, jobs.c.position).subquery())
     counts = totals(elsewhere(connection))
-    counts["queued"] = counts.get("queued", 0) + connection.scalars(queued).one()
+    counts["queued"] = counts.get("queued", 0) + in_line(connection)
     return capped(counts, set())
+
+
+def in_line(connection: sa.Connection) -> int:
+    """How many jobs stand in the plain queue, COUNT_MAX + 1 at most; by its index alone, where vacuum has been."""
+    place = jobs.c.priority, jobs.c.position
+    head = sa.select(*place).where(QUEUED).order_by(*place).limit(sa.literal(COUNT_MAX + 1, literal_execute=True))
+    return connection.scalars(sa.select(sa.func.count()).select_from(head.subquery())).one()
 
 
 def depth_by_type(

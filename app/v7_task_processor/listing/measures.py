@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from ..observability.families import COUNTED, OTHER, TYPES_MAX
 from ..schema import QUEUED, event_types, jobs, metrics
-from .depth import COUNT_MAX, Depth, depth_by_type, elsewhere, first, totals, waiting_by_type
+from .depth import COUNT_MAX, Depth, depth_by_type, elsewhere, first, in_line, totals, waiting_by_type
 from .jobs import LIVE
 from .nodes import nodes, serves
 from .session import now
@@ -70,17 +70,18 @@ class Depths(NamedTuple):
 
 def depths(connection: sa.Connection, types: Types) -> Depths:
     """How many jobs stand where."""
-    beyond = elsewhere(connection)
-    queued = queue_head(connection)
-    heads = beyond | {("queued", number): count for number, count in queued.items()}
-    for (status, number), count in beyond.items():
-        if status == "queued":  # the suspects among them
-            heads[status, number] = count + queued.get(number, 0)
+    beyond, queued = elsewhere(connection), in_line(connection)
+    counted = totals(beyond)
+    counted["queued"] = counted.get("queued", 0) + queued
     by_type = depth_by_type(connection, list(types), beyond, min(COUNT_MAX, COUNTED_MAX // max(1, len(types))))
-    others = totals({place: count for place, count in heads.items() if place[1] not in types})
+    others = totals({place: count for place, count in beyond.items() if place[1] not in types})
+    if len(types) >= TYPES_MAX or queued <= COUNT_MAX:
+        # Else all types have a row, or will have one in a moment: no need to read ten thousand jobs for it.
+        unnamed = {number: count for number, count in queue_head(connection).items() if number not in types}
+        others["queued"] = others.get("queued", 0) + sum(unnamed.values())
     found = {str(number): by_type[number] for number in types}
     found[OTHER] = Depth(**{status: others.get(status, 0) for status in LIVE}, capped=[])
-    return Depths(estimated(connection, totals(heads)), found)
+    return Depths(estimated(connection, counted), found)
 
 
 def queue_head(connection: sa.Connection) -> dict[int, int]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime as dt
+import functools
 from collections.abc import Iterator
 
 import sqlalchemy as sa
@@ -14,6 +15,12 @@ REDACT = "v7_redact"
 """The option of a connection that says what is masked: no listing has to be told, and none can forget it."""
 
 
+@functools.lru_cache
+def reader(url: str) -> sa.Engine:
+    """Kept, though it keeps no connection: it remembers how our statements are compiled, which took half of a look."""
+    return database.engine(url, only_reads=True)
+
+
 @contextlib.contextmanager
 def reading(
     url: str, seconds_max: float = STATEMENT_SECONDS_MAX, redact: Names = frozenset()
@@ -22,7 +29,7 @@ def reading(
 
     In the events that are listed on it the values of these keys are masked. Raises sqlalchemy.exc.OperationalError.
     """
-    with database.engine(url, only_reads=True).connect() as connection:
+    with reader(url).connect() as connection:
         options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True, REDACT: redact}
         connection = connection.execution_options(**options)
         seconds = f"{seconds_max:g}s"
