@@ -1,5 +1,6 @@
 """Every curl line in docs/api.md, as written, and its answer, on a database with one of everything."""
 
+import contextlib
 import json
 import re
 import subprocess
@@ -14,7 +15,7 @@ from v7_task_processor.web.problem import TITLES
 
 from .conftest import fresh
 from .population import note_minutes, populate
-from .web.support import process
+from .web.support import ApiProcess, process
 
 TEXT = (Path(__file__).parents[1] / "docs" / "api.md").read_text()
 EXAMPLES = [
@@ -25,20 +26,34 @@ PASSING = ("age_seconds", "seconds", "beat_age_seconds", "position", "correlatio
 """Fields whose values are other ones each time."""
 
 
-@pytest.fixture
-def url(server_url: str, template: str) -> Iterator[str]:
-    for name in fresh(server_url, template):
-        populate(name)
-        note_minutes(name)
-        yield name
+@contextlib.contextmanager
+def serving(server_url: str, template: str) -> Iterator[ApiProcess]:
+    with contextlib.contextmanager(fresh)(server_url, template) as url:
+        populate(url)
+        note_minutes(url)
+        with process(url) as api:
+            yield api
+
+
+@pytest.fixture(scope="module")
+def shared(server_url: str, template: str) -> Iterator[ApiProcess]:
+    """For all that only look."""
+    with serving(server_url, template) as api:
+        yield api
 
 
 @pytest.mark.parametrize(("command", "answer"), EXAMPLES)
-def test_each_line_is_answered_as_it_says(url: str, command: str, answer: str) -> None:
-    with process(url) as api:
+def test_each_line_is_answered_as_it_says(
+    shared: ApiProcess, server_url: str, template: str, command: str, answer: str
+) -> None:
+    with serving(server_url, template) if acts(command) else contextlib.nullcontext(shared) as api:
         typed = command.replace("localhost:4000", f"127.0.0.1:{api.port}").replace("curl ", "curl --silent ", 1)
         done = subprocess.run(["bash", "-ec", typed], capture_output=True, text=True, timeout=60, check=True)
     assert lasting(json.loads(done.stdout)) == lasting(json.loads(answer))
+
+
+def acts(command: str) -> bool:
+    return re.search("-X POST|-d ", command) is not None
 
 
 def lasting(value: Any) -> Any:
@@ -55,8 +70,7 @@ def test_every_endpoint_and_every_parameter_is_there() -> None:
     for route in ROUTES:
         pattern = re.escape(route.path).replace(re.escape("{id}"), r"\d+") + r"[\s'?]"
         assert any(
-            re.search(pattern, command) and ("POST" if re.search("-X POST|-d ", command) else "GET") == route.method
-            for command in commands
+            re.search(pattern, command) and ("POST" if acts(command) else "GET") == route.method for command in commands
         ), route.path
         assert [name for name in route.query.__struct_fields__ if f"`{name}`" not in TEXT] == []
 
