@@ -92,6 +92,11 @@ def test_here_by_its_own_names(api: ApiProcess, host: str) -> None:
         ({"origin": "http://localhost:1"}, "a page of another origin"),
         ({"x-forwarded-for": "192.0.2.1"}, "this came through a proxy"),
         ({"forwarded": "for=192.0.2.1"}, "this came through a proxy"),
+        ({"X-Forwarded-Proto": "https"}, "this came through a proxy"),
+        ({"X-Forwarded-Server": "front"}, "this came through a proxy"),
+        ({"CF-Connecting-IP": "192.0.2.1"}, "this came through a proxy"),
+        ({"True-Client-IP": "192.0.2.1"}, "this came through a proxy"),
+        ({"X-Envoy-External-Address": "192.0.2.1"}, "this came through a proxy"),
     ],
 )
 def test_what_only_seems_to_be_here(api: ApiProcess, headers: dict[str, str], says: str) -> None:

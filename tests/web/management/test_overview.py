@@ -24,14 +24,16 @@ def test_limit_and_no_limit(populated: ApiProcess) -> None:
     for number, body in (
         (3, '{"concurrency_limit": 3}'),
         (2**31 - 1, '{"concurrency_limit": 2147483647}'),
-        (None, "{}"),
+        (None, '{"concurrency_limit": null}'),
     ):
         found = answer(post(populated, path, body))
         assert found == {"event_type_id": -8, "concurrency_limit": number}
         listed = answer(populated.client.get("/api/event-types/v1?after=-9&limit=1"))["event_types"]
         assert [(each["event_type_id"], each["concurrency_limit"]) for each in listed] == [(-8, number)]
-    for wrong in ("0", "-1", "2147483648", "1.5", '"3"', "true", "null"):
+    for wrong in ("0", "-1", "2147483648", "1.5", '"3"', "true"):
         problem(post(populated, path, f'{{"concurrency_limit": {wrong}}}'), 400)
+    missing = "The field concurrency_limit is missing: it must be a whole number from 1 to 2147483647, or null."
+    assert problem(post(populated, path, "{}"), 400) == problem(post(populated, path), 400) == missing
 
 
 def test_pause_and_resume(populated: ApiProcess, database_url: str) -> None:
@@ -55,7 +57,7 @@ def test_the_audit_tells_what_came_with_an_act(populated: ApiProcess, database_u
     node = answer(populated.client.get("/api/workers/v1"))["nodes"][0]["id"]
     for path, body in (
         ("event-types/v1/-7/limit", '{"concurrency_limit": 3}'),
-        ("event-types/v1/-7/limit", "{}"),
+        ("event-types/v1/-7/limit", '{"concurrency_limit": null}'),
         (f"workers/v1/{node}/drain", '{"drained_by": "ann"}'),
         (f"workers/v1/{node}/resume", "{}"),
     ):

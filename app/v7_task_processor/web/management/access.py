@@ -5,6 +5,8 @@ page that names this machine by its own name (DNS rebinding: the Host header sho
 (its Origin shows it), and a proxy (what it adds to the headers shows it, where it adds something).
 """
 
+import re
+
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
@@ -14,7 +16,10 @@ from ..callers import Caller, Refusal, let_in
 from ..problem import Problem, refused
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
-FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+FORWARDED = re.compile(
+    r"forwarded|x-forwarded-.*|x-real-ip|via|.*-client-ip|.*-connecting-ip|x-envoy-.*|x-amzn-trace-id"
+)
+"""Headers that proxies add, and no program on its own."""
 SET_TOKEN = "Set V7_ADMIN_TOKEN, and send it as Authorization: Bearer <token>."  # noqa: S105 (it says how, not what)
 
 
@@ -49,7 +54,7 @@ class Access:
             return f"the Host header must be {', '.join(LOOPBACK_NAMES[:-1])} or {LOOPBACK_NAMES[-1]}"
         if headers.get("origin", f"http://{host}").lower() != f"http://{host}".lower():
             return f"a page of another origin sent this. {SET_TOKEN[:-1]}"
-        if any(name in headers for name in FORWARDED):
+        if any(FORWARDED.fullmatch(name) for name in headers):
             return f"this came through a proxy. {SET_TOKEN[:-1]}"
         return None
 

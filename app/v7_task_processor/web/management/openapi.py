@@ -123,7 +123,9 @@ def query_parameters(route: Route) -> list[dict[str, Any]]:
 
 
 def without_null(schema: dict[str, Any]) -> None:
-    """null is a default of ours, and no value that one could send."""
+    """null is a default of ours, and no value that one could send; where there is none, it is one."""
+    if "default" not in schema:
+        return
     for each in schema.pop("anyOf", []):
         schema |= each if each != {"type": "null"} else {}
     if schema.get("default", 0) is None:

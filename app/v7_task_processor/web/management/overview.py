@@ -33,9 +33,9 @@ class Pause(msgspec.Struct, frozen=True):
 
 
 class TypeLimit(msgspec.Struct, frozen=True, kw_only=True):
-    """How many of a type's jobs run at once, on all nodes together; left out: any number."""
+    """How many of a type's jobs run at once, on all nodes together; null: any number."""
 
-    concurrency_limit: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
+    concurrency_limit: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None
 
 
 class LimitState(msgspec.Struct, frozen=True, kw_only=True):

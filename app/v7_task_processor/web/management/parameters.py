@@ -16,6 +16,7 @@ from ..receive import media_refusal
 
 Asked = TypeVar("Asked", bound=msgspec.Struct)
 Time = Annotated[dt.datetime, Meta(tz=True)]
+UNIONS = (Union, type(int | None))
 Event = Annotated[msgspec.Raw, Meta(description="Any JSON; it is kept to the letter.")]
 
 
@@ -103,15 +104,19 @@ def complete(what: str, given: dict[str, Any], kind: type[Asked]) -> Asked:
 
 
 def hint_of(kind: type[msgspec.Struct], name: str) -> Any:
-    """A field's type without None and UNSET, which are no values that one could give."""
+    """A field's type without None and UNSET where these are defaults of ours, and no values that one could give."""
     hint = get_type_hints(kind, include_extras=True)[name]
-    if get_origin(hint) in (Union, type(int | None)):
+    (required,) = (field.required for field in msgspec.structs.fields(kind) if field.name == name)
+    if get_origin(hint) in UNIONS and not required:
         (hint,) = [each for each in get_args(hint) if each not in (type(None), msgspec.UnsetType)]
     return hint
 
 
 def wanted(hint: Any) -> str:
     """What a field takes, in words, from its type."""
+    if get_origin(hint) in UNIONS:
+        (value,) = (each for each in get_args(hint) if each is not type(None))
+        return f"{wanted(value)}, or null"
     if get_origin(hint) is Literal:
         return " or ".join(get_args(hint))
     kind, meta = get_args(hint)[:2] if get_origin(hint) is Annotated else (hint, Meta())
