@@ -10,8 +10,9 @@ import psycopg
 import pytest
 
 from v7_task_processor import database, operations, queue
+from v7_task_processor.chosen import Chosen
 from v7_task_processor.operations import Operator, drive, step
-from v7_task_processor.queue import Chosen, Connection, Hand, Operation, Order
+from v7_task_processor.queue import Connection, Hand, Operation, Order
 
 from .support import add, emptied, one, refused, rows, shared_database, take, until_waiting, worker
 
@@ -156,7 +157,7 @@ async def test_each_act_is_done_in_the_statuses_that_it_is_for(
 ) -> None:
     sorts = await all_sorts(connection)
     done = await through(connection, order)
-    meant = order.chosen.statuses(order.act)
+    meant = order.statuses()
     assert (done.status, done.done) == ("done", 4 * len(meant))
     for sort, ids in sorts.items():
         for job_id in ids:

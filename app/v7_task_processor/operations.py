@@ -91,7 +91,7 @@ async def act(connection: Connection, order: Order, ids: list[int]) -> tuple[int
 
     async def write(part: Sequence[int]) -> None:
         nonlocal done
-        statuses = order.chosen.statuses(order.act)
+        statuses = order.statuses()
         async with connection.transaction():  # a savepoint
             done += await queue.act_on(
                 connection, order.act, part, statuses, run_at=order.run_at, priority=order.priority

@@ -14,7 +14,8 @@ import psycopg
 import pytest
 
 from v7_task_processor import operations
-from v7_task_processor.queue import Chosen, Statement
+from v7_task_processor.chosen import Chosen
+from v7_task_processor.queue import Statement
 from v7_task_processor.worker.session import CLAIMS, HOT
 
 from ..support import shared_database

@@ -6,8 +6,9 @@ import sys
 import click
 
 from .. import database, listing, operations, queue
-from ..listing import Filter, Matching
-from ..queue import Chosen, Operation, Order
+from ..chosen import Chosen
+from ..listing import Matching
+from ..queue import Operation, Order
 from ..settings import Settings
 from ..text import clock, number, plural
 from .hand import hand
@@ -32,9 +33,8 @@ def carry_out(settings: Settings, order: Order, which: Which, as_json: bool) -> 
 
 
 def matching(url: str, order: Order) -> Matching:
-    which = Filter(**{name: getattr(order.chosen, name) for name in order.chosen.__struct_fields__})
     with listing.reading(url) as connection:
-        return listing.matching(connection, which, order.chosen.statuses(order.act))
+        return listing.matching(connection, order.chosen, order.statuses())
 
 
 def say_how_many(order: Order, count: Matching, as_json: bool) -> int:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import click
 
 from .. import queue
-from ..queue import Chosen
+from ..chosen import Chosen
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

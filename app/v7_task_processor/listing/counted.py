@@ -6,8 +6,9 @@ import msgspec
 import psycopg
 import sqlalchemy as sa
 
+from ..chosen import Chosen
 from ..schema import jobs
-from .jobs import LIVE, LOOKED_MAX, Filter, conditions, has_status, only
+from .jobs import LIVE, LOOKED_MAX, conditions, has_status, only
 
 EXACT_SECONDS_MAX = 1
 
@@ -19,12 +20,12 @@ class Matching(msgspec.Struct, frozen=True, kw_only=True):
     at_least: bool
 
 
-def matching(connection: sa.Connection, which: Filter, statuses: Sequence[str]) -> Matching:
+def matching(connection: sa.Connection, which: Chosen, statuses: Sequence[str]) -> Matching:
     """How many unfinished jobs are in one of these statuses, and as a filter says: exactly where that takes no longer
     than a second, else of the first 100,000 that have the status."""
-    rest = conditions(jobs, only(which, set(Filter.__struct_fields__) - {"status"}))
+    further = only(which, set(Chosen.__struct_fields__) - {"status"})
     stand = [] if len(statuses) == len(LIVE) else [sa.or_(*(has_status(jobs, status) for status in statuses))]
-    exact = sa.select(sa.func.count()).select_from(jobs).where(*stand, *rest)
+    exact = sa.select(sa.func.count()).select_from(jobs).where(*stand, *conditions(jobs, further))
     try:
         with connection.begin_nested():
             connection.execute(sa.select(sa.func.set_config("statement_timeout", f"{EXACT_SECONDS_MAX}s", True)))
@@ -33,6 +34,5 @@ def matching(connection: sa.Connection, which: Filter, statuses: Sequence[str]) 
         if not isinstance(error.orig, psycopg.errors.QueryCanceled):
             raise
     looked = sa.select(jobs).where(*stand).limit(LOOKED_MAX).subquery("looked")
-    rest = conditions(looked, only(which, set(Filter.__struct_fields__) - {"status"}))
-    bounded = sa.select(sa.func.count()).select_from(looked).where(*rest)
+    bounded = sa.select(sa.func.count()).select_from(looked).where(*conditions(looked, further))
     return Matching(jobs=connection.scalars(bounded).one(), at_least=True)

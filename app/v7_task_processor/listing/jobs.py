@@ -8,6 +8,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 
+from ..chosen import Chosen
 from ..errors import V7Error
 from ..redaction import redacted
 from ..schema import QUEUED, SCHEMA, Time, failures, finished_jobs, jobs, workers
@@ -86,20 +87,9 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True):
     log: str | None
 
 
-class Filter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Which jobs; None: any. Of two times the first is included, the second is not."""
+class Filter(Chosen, frozen=True, kw_only=True, omit_defaults=True):
+    """Which jobs, finished ones too."""
 
-    status: str | None = None
-    event_type_id: int | None = None
-    user_id: int | None = None
-    priority_min: int | None = None
-    priority_max: int | None = None
-    correlation_id: str | None = None
-    attempt_min: int | None = None
-    error: str | None = None
-    """Part of the last error, in small or large letters."""
-    created_from: dt.datetime | None = None
-    created_until: dt.datetime | None = None
     finished_from: dt.datetime | None = None
     finished_until: dt.datetime | None = None
 
@@ -170,7 +160,7 @@ def newest(
     return found
 
 
-def only(which: Filter, names: set[str]) -> Filter:
+def only(which: Chosen, names: set[str]) -> Filter:
     """Some parts of a filter."""
     return Filter(**{name: getattr(which, name) for name in names})
 

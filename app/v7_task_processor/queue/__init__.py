@@ -49,7 +49,6 @@ from .event_types import (
 from .history import add_days, drop_oldest_day, has_tomorrow, prune_failures, prune_idempotency_keys
 from .intake import Enqueued, enqueue, enqueue_once, wake
 from .operations import (
-    Chosen,
     Operation,
     Order,
     Picked,
@@ -92,7 +91,6 @@ __all__ = [
     "MAY",
     "Beat",
     "Change",
-    "Chosen",
     "Claim",
     "Connection",
     "Enqueued",

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from ..chosen import Chosen
 from ..database import transaction
 from ..deadline import Connection
 from .acts import MAY
@@ -22,25 +23,6 @@ _end_operation = Statement("end_operation")
 _prune_operations = Statement("prune_operations")
 
 
-class Chosen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Which unfinished jobs; None: any. The names are those of the listing's filter, and mean the same."""
-
-    status: str | None = None
-    event_type_id: int | None = None
-    user_id: int | None = None
-    priority_min: int | None = None
-    priority_max: int | None = None
-    correlation_id: str | None = None
-    attempt_min: int | None = None
-    error: str | None = None
-    created_from: dt.datetime | None = None
-    created_until: dt.datetime | None = None
-
-    def statuses(self, act: str) -> list[str]:
-        """Those in which a job is meant; none, where the act cannot be done with what was chosen."""
-        return [status for status in MAY[act] if self.status in (None, status)]
-
-
 class Order(NamedTuple):
     """What is to be done with which jobs. `act` is a key of MAY."""
 
@@ -48,6 +30,10 @@ class Order(NamedTuple):
     chosen: Chosen
     run_at: dt.datetime | None = None
     priority: int | None = None
+
+    def statuses(self) -> list[str]:
+        """Those in which a job is meant; none, where the act cannot be done with what was chosen."""
+        return [status for status in MAY[self.act] if self.chosen.status in (None, status)]
 
 
 class Operation(NamedTuple):
@@ -120,7 +106,7 @@ async def pick(connection: Connection, operation: Operation, batch: int, looked_
         held=operation.held,
         batch=batch,
         looked_max=looked_max,
-        statuses=operation.order.chosen.statuses(operation.order.act),
+        statuses=operation.order.statuses(),
         **{name: value for name, value in chosen.items() if name != "status"},
     )
     return Picked(*rows[0])

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 import msgspec
 
 from ... import listing, queue
-from ...listing import Filter, Matching
-from ...queue import Chosen, Connection, Order
+from ...chosen import Chosen
+from ...listing import Matching
+from ...queue import Connection, Order
 from ..management.operations import Many
 from ..management.parameters import convert
 from ..problem import Problem
@@ -27,27 +28,30 @@ def chosen_of(given: Mapping[str, str]) -> Chosen:
 
 async def matching(visit: Visit, deed: Deed, chosen: Chosen) -> Matching:
     """How many it would meet now. Raises Problem."""
-    statuses = chosen.statuses(deed.act)
-    if not statuses:
-        raise Problem("bad-request", f"What is {chosen.status} {queue.only_those(deed.act)}")
-    which = Filter(**msgspec.structs.asdict(chosen))
-    return await visit.store.read(lambda connection: listing.matching(connection, which, statuses))
+    statuses = possible(Order(deed.act, chosen)).statuses()
+    return await visit.store.read(lambda connection: listing.matching(connection, chosen, statuses))
 
 
 async def start(visit: Visit, deed: Deed, chosen: Chosen, given: str) -> int:
     """Begin with it. The operation's id. Raises Problem."""
     run_at = value(deed, given) if deed is RESCHEDULE else None
     priority = value(deed, given) if deed is PRIORITY else None
-    if not chosen.statuses(deed.act):
-        raise Problem("bad-request", f"What is {chosen.status} {queue.only_those(deed.act)}")
+    order = possible(Order(deed.act, chosen, run_at, priority))
 
     async def begin(connection: Connection) -> int:
-        return (await queue.start_operation(connection, Order(deed.act, chosen, run_at, priority), visit.hand)).id
+        return (await queue.start_operation(connection, order, visit.hand)).id
 
     return await visit.store.act(begin)
 
 
-def words(chosen: Filter | Chosen) -> list[tuple[str, str]]:
+def possible(order: Order) -> Order:
+    """Raises Problem where it can be done with none of these."""
+    if not order.statuses():
+        raise Problem("bad-request", f"What is {order.chosen.status} {queue.only_those(order.act)}")
+    return order
+
+
+def words(chosen: Chosen) -> list[tuple[str, str]]:
     """A filter, for people: the name of each field and its value."""
     fields = ((name, getattr(chosen, name)) for name in FIELDS)
     return [(name.replace("_", " "), str(each)) for name, each in fields if each is not None]

@@ -7,8 +7,9 @@ import msgspec
 from msgspec import Meta
 
 from ... import listing, queue
-from ...listing import ActPage, Filter, Matching, OperationPage, OperationRow
-from ...queue import Chosen, Connection, Order
+from ...chosen import Chosen
+from ...listing import ActPage, Matching, OperationPage, OperationRow
+from ...queue import Connection, Order
 from ..event import Integer
 from ..problem import Problem
 from .call import Call
@@ -97,15 +98,14 @@ async def many(call: Call, act: str, *, run_at: dt.datetime | None = None, prior
     if (chosen == Chosen()) != asked.all:
         detail = "Name a filter, or say all: true, which means every unfinished job; not both, and not neither."
         raise Problem("bad-request", detail)
-    if not chosen.statuses(act):
+    order = Order(act, chosen, run_at, priority)
+    if not order.statuses():
         raise Problem("bad-request", f"What is {asked.status} {queue.only_those(act)}")
     if asked.dry_run:
-        which = Filter(**msgspec.structs.asdict(chosen))
-        statuses = chosen.statuses(act)
-        return Meant(matching=await call.store.read(lambda read: listing.matching(read, which, statuses)))
+        count = await call.store.read(lambda read: listing.matching(read, chosen, order.statuses()))
+        return Meant(matching=count)
 
     async def start(connection: Connection) -> int:
-        order = Order(act, chosen, run_at, priority)
         return (await queue.start_operation(connection, order, call.caller.hand)).id
 
     return Meant(operation=await found(call, await call.store.act(start)))
