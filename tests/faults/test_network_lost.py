@@ -134,7 +134,7 @@ def test_one_of_two_nodes_is_cut_off_for_forty_seconds(
             wait_until(lambda: len(other.starts()) == 2, "the other runs them as suspects, beside each other", 10)
             quick = enqueue(cluster.socket_url, {}, count=100)
             wait_until(lambda: time.monotonic() - cut_at > 40, "the time is over")
-            assert [start[0] for start in lost.starts()] == long
+            assert sorted(start[0] for start in lost.starts()) == long  # by two processes
             cable.mend()
             mended_at = time.monotonic()
             wait_until(lambda: cluster.sql(WORKERS_OF, lost.running.pid, lost_id) != [(0,)], "it is back as another")

@@ -35,7 +35,7 @@ def test_a_dump_under_load_goes_on_where_it_is_restored(
     cluster: Cluster, elsewhere: Cluster, tmp_path: Path, record_property: Record
 ) -> None:
     """What ran when it was taken is rescued in the copy, uncharged; ids and order go on; the original never notices."""
-    long = enqueue(cluster.url, {"do": "sleep", "seconds": 3}, count=3)
+    long = enqueue(cluster.url, {"do": "sleep", "seconds": 15}, count=3)  # longer than pg_dump needs to begin
     with node(tmp_path / "original", cluster.url, V7_RETRY_SECONDS=0.1) as original:
         wait_until(lambda: len(original.starts()) == 3, "they run")
         enqueue(cluster.url, {"do": "sleep", "seconds": 0.02}, count=1000)

@@ -19,6 +19,7 @@ from .support import PATH, body, process, rows
 
 LOCK = "lock table v7.jobs in access exclusive mode"
 WAITS = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+SENDERS = 16
 
 
 def test_it_reports_and_ends_by_itself(database_url: str) -> None:
@@ -71,9 +72,11 @@ async def test_draining_under_load_loses_nobody_an_answer(database_url: str) -> 
     with process(database_url) as api:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", timeout=60) as client:
             ids: list[int] = []
-            began = asyncio.Event()
+            connected, began = asyncio.Barrier(SENDERS), asyncio.Event()
 
             async def send() -> None:
+                await client.get("/livez")
+                await connected.wait()  # who comes when it listens no more is refused, and that is another test's
                 while True:
                     headers = {"content-type": "application/json"}
                     answer = await client.post(PATH, content=body(), headers=headers)
@@ -84,7 +87,7 @@ async def test_draining_under_load_loses_nobody_an_answer(database_url: str) -> 
                     if answer.headers.get("connection") == "close":
                         return
 
-            senders = [asyncio.create_task(send()) for _ in range(16)]
+            senders = [asyncio.create_task(send()) for _ in range(SENDERS)]
             await began.wait()
             api.process.send_signal(signal.SIGTERM)
             await asyncio.gather(*senders)

@@ -27,6 +27,7 @@ async def executing(tmp_path: Path) -> Bench:
 async def test_a_handler_is_told_and_its_neighbour_is_not(executing: Bench) -> None:
     executing.handle(forever)
     executing.add(1, 2)
+    await turn()  # where the first took its time, the second starts with the next turn
     assert executing.executor.mine() == {(1, 1, 9), (2, 1, 9)}
     executing.executor.take_away({(1, 1, 9), (2, 2, 9), (3, 1, 9)})
     assert executing.executor.mine() == {(2, 1, 9)}, "it is asked about no more"

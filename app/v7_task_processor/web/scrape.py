@@ -25,9 +25,9 @@ def look(url: str) -> list[Sample]:
     """All parts, each in a savepoint of its own, and which of them failed. Never raises."""
     samples: list[Sample] = []
     failed = set(PARTS)
-    until = time.monotonic() + PARTS_SECONDS_MAX
     try:
         with reading(url, STATEMENT_SECONDS_MAX) as connection:
+            until = time.monotonic() + PARTS_SECONDS_MAX
             types = measures.named_types(connection)
             for name, part in PARTS.items():
                 told = attempted(part, connection, types) if time.monotonic() < until else None
