@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ..nodes import enqueue, failures, jobs, node, wait_for_end, wait_until
+from ..nodes import check_books, enqueue, failures, jobs, node, wait_for_end, wait_until
 from .handlers import NEIGHBOUR, handler
 from .looks import Record, check_one_dead, states
 
@@ -23,52 +23,54 @@ class Hostile(Exception):
 raise Hostile
 """
 RAISES = {
-    "sys.exit in async def": (9, "async def", "raise SystemExit(0)", "SystemExit"),
-    "sys.exit in def": (9, "def", "raise SystemExit(0)", "SystemExit"),
-    "BaseException in async def": (9, "async def", "raise BaseException('base')", "BaseException"),
-    "BaseException in def": (9, "def", "raise BaseException('base')", "BaseException"),
-    "KeyboardInterrupt in async def": (9, "async def", "raise KeyboardInterrupt", "KeyboardInterrupt"),
-    "StopIteration in def": (10, "def", "next(iter(()))", "StopIteration"),
-    "StopIteration in async def": (10, "async def", "next(iter(()))", "RuntimeError"),
-    "CancelledError in async def": (10, "async def", "raise asyncio.CancelledError", "CancelledError"),
-    "CancelledError in def": (10, "def", "raise asyncio.CancelledError", "CancelledError"),
-    "GeneratorExit in async def": (10, "async def", "raise GeneratorExit", "GeneratorExit"),
+    "sys.exit in async def": ("async def", "raise SystemExit(0)", "SystemExit"),
+    "sys.exit in def": ("def", "raise SystemExit(0)", "SystemExit"),
+    "BaseException in async def": ("async def", "raise BaseException('base')", "BaseException"),
+    "BaseException in def": ("def", "raise BaseException('base')", "BaseException"),
+    "KeyboardInterrupt in async def": ("async def", "raise KeyboardInterrupt", "KeyboardInterrupt"),
+    "StopIteration in def": ("def", "next(iter(()))", "StopIteration"),
+    "StopIteration in async def": ("async def", "next(iter(()))", "RuntimeError"),
+    "CancelledError in async def": ("async def", "raise asyncio.CancelledError", "CancelledError"),
+    "CancelledError in def": ("def", "raise asyncio.CancelledError", "CancelledError"),
+    "GeneratorExit in async def": ("async def", "raise GeneratorExit", "GeneratorExit"),
     "its own task cancelled": (
-        10,
         "async def",
         "asyncio.current_task().cancel()\nawait asyncio.sleep(9)",
         "CancelledError",
     ),
-    "recursion in async def": (11, "async def", RECURSION, "RecursionError"),
-    "recursion in def": (11, "def", RECURSION, "RecursionError"),
-    "a message with NUL and half a character": (21, "def", "raise ValueError('a\\0b\\ud800c')", "ValueError"),
-    "a message of 100 MB": (21, "def", "raise ValueError('x' * 10**8)", "ValueError"),
-    "an error whose str raises": (21, "async def", HOSTILE_CLASS, "misbehave"),
+    "recursion in async def": ("async def", RECURSION, "RecursionError"),
+    "recursion in def": ("def", RECURSION, "RecursionError"),
+    "a message with NUL and half a character": ("def", "raise ValueError('a\\0b\\ud800c')", "ValueError"),
+    "a message of 100 MB": ("def", "raise ValueError('x' * 10**8)", "ValueError"),
+    "an error whose str raises": ("async def", HOSTILE_CLASS, "misbehave"),
 }
 
 
-@pytest.mark.parametrize(
-    "case", [pytest.param(case, marks=pytest.mark.fault(number)) for case, (number, *_) in RAISES.items()]
-)
-def test_whatever_a_handler_raises_fails_it_alone_and_its_process_goes_on(
-    database_url: str, tmp_path: Path, case: str
-) -> None:
-    _, kind, body, error_type = RAISES[case]
+@pytest.mark.fault(9, 10, 11, 21)
+def test_whatever_a_handler_raises_fails_it_alone_and_its_process_goes_on(database_url: str, tmp_path: Path) -> None:
+    """All of them in one process, one after the other, with neighbours before and behind each."""
+    handlers, bad = NEIGHBOUR, {}
     neighbours = enqueue(database_url, {}, count=5)
-    bad = enqueue(database_url, {}, event_type_id=2)
-    neighbours += enqueue(database_url, {}, count=5)
-    handlers = NEIGHBOUR + handler(body, kind)
+    for event_type_id, (case, (kind, body, _)) in enumerate(RAISES.items(), start=2):
+        handlers += handler(body, kind, event_type_id)
+        (bad[case],) = enqueue(database_url, {}, event_type_id=event_type_id)
+        neighbours += enqueue(database_url, {}, count=5)
     with node(tmp_path / "node", database_url, handlers=handlers, V7_MAX_RETRIES=2, V7_RETRY_SECONDS=0) as one:
         wait_for_end(database_url)
         assert one.stop() == 0
     with psycopg.connect(database_url) as connection:
-        charged = connection.execute("select error_type, length(message), length(traceback) from v7.failures")
-        for kind_of_error, message_chars, traceback_chars in charged.fetchall():
-            assert kind_of_error.startswith(error_type)
-            assert message_chars < 8_200
-            assert traceback_chars < 16_200
+        charges = "select job_id, error_type, length(message), length(traceback) from v7.failures order by id"
+        charged = connection.execute(charges).fetchall()
+    for case, job_id in bad.items():
+        mine = [row[1:] for row in charged if row[0] == job_id]
+        assert [error_type.startswith(RAISES[case][2]) for error_type, *_ in mine] == [True, True], (case, mine)
+    for _, _, message_chars, traceback_chars in charged:
+        assert message_chars < 8_200
+        assert traceback_chars < 16_200
     assert len({pid for _, _, pid in one.starts()}) == 1
-    check_one_dead(database_url, one, bad[0], neighbours)
+    ended = dict.fromkeys(bad.values(), ("dead", 2)) | dict.fromkeys(neighbours, ("succeeded", 0))
+    assert states(database_url) == ended
+    check_books(database_url, one)
 
 
 @pytest.mark.fault(11)
