@@ -76,12 +76,13 @@ VALUES: dict[str, Any] = {
 }
 LOOKED_UP = r"Index Scan using jobs_pkey on jobs\n\s+Index Cond: \(id = (given\.id|ANY \([^)]*\))\)"
 ORDERED = r"Limit\n\s+->  LockRows\n\s+->  Index Scan using {} on jobs"
+GATED = r"LockRows\n\s+->  Result\n\s+One-Time Filter: .*\n\s+->  Index Scan using {} on jobs"
 BY_TYPE = r"{}\n\s+->  Index (?:Only )?Scan using jobs_queue_by_type on jobs jobs_\d\n\s+Index Cond: {}"
 BY_CTID = r"TID Cond: \((?:{0}\.ctid = ctid|ctid = {0}\.ctid)\)"  # as Postgres 16 and 15 write it
 EXPECTED = {
-    "claim": [ORDERED.format("jobs_queue"), r"Index Scan using jobs_queue on jobs jobs_1\n\s+Index Cond: \(ROW\("],
+    "claim": [GATED.format("jobs_queue"), r"Index Scan using jobs_queue on jobs jobs_1\n\s+Index Cond: \(ROW\("],
     "claim_limited": [
-        ORDERED.format("jobs_queue"),
+        GATED.format("jobs_queue"),
         r"Index Scan using jobs_queue on jobs jobs_\d\n\s+Index Cond: \(ROW\(",
         r"using jobs_running on jobs",
         BY_TYPE.format("Limit", r"\(\(event_type_id >= .* \(event_type_id <= "),
@@ -174,6 +175,26 @@ def test_a_claim_sorts_nothing_but_its_answer(filled: Planner) -> None:
     found = plan(filled, "claim", CLAIMS)
     assert found.count("Sort") == 2  # the node and its key
     assert found.startswith("Sort\n")
+
+
+@pytest.mark.parametrize("name", ["claim", "claim_limited"])
+@pytest.mark.parametrize("came", [0, 1])
+def test_a_claim_reads_before_the_frontier_only_where_something_came_since(
+    filled: Planner, name: str, came: int
+) -> None:
+    """With many priorities and an old snapshot all dead entries stand there."""
+    filled.execute("discard all")
+    call, arguments = prepared(filled, name)
+    given = dict(zip(Statement(name).names, arguments, strict=True))
+    (drawn,) = filled.execute("select last_value from v7.position").fetchone() or (0,)
+    given |= {"frontier_priority": 2**62, "frontier_position": 1, "horizon": drawn - came}
+    for setting, value in CLAIMS.items():
+        filled.execute("select set_config(%s, %s, false)", [setting, value])
+    with filled.transaction(force_rollback=True):
+        lines = filled.execute(b"explain (analyze, costs off) " + call, list(given.values())).fetchall()
+    found = "\n".join(line for (line,) in lines)
+    fresh = found[found.index("CTE fresh") : found.index("CTE rest")]
+    assert (re.search(r"Index Scan using jobs_queue.*never executed", fresh) is None) == bool(came), fresh
 
 
 @pytest.mark.parametrize("name", ["cancel", "retry", "reschedule", "set_priority", "redrive_edited"])

@@ -8,7 +8,9 @@
 -- any old snapshot is open. So it takes first what is better than the frontier (the last row taken) and was
 -- queued since the horizon (where the sequence stood a moment ago), then goes on from the frontier. What commits
 -- late is found by the plain claims between (frontier and horizon at minus infinity): correctness never depends
--- on the two. A limit in a CTE by ctid, because the rows were just locked: no second look-up by primary key.
+-- on the two. Where the sequence has not moved since, nothing is newer, and the index below the frontier is not read:
+-- with many priorities that is all its dead entries (jobs_queue has no better way to a position).
+-- A limit in a CTE by ctid, because the rows were just locked: no second look-up by primary key.
 -- octet_length reads no more of a large value than its header says.
 with fresh as materialized (
     select ctid, octet_length(event_data::text) as bytes from v7.jobs
@@ -16,6 +18,7 @@ with fresh as materialized (
       and (:serves_all::boolean or event_type_id = any(:open_types::bigint[]))
       and event_type_id <> all(:closed_types::bigint[])
       and priority < :frontier_priority::bigint and position > :horizon::bigint
+      and (select last_value from v7.position) > :horizon::bigint
     order by priority, position limit :batch::integer for no key update skip locked),
 rest as materialized (
     select ctid, octet_length(event_data::text) as bytes from v7.jobs

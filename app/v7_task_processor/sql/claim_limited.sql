@@ -38,6 +38,7 @@ fresh as materialized (
       and (:serves_all::boolean or event_type_id = any(:open_types::bigint[]))
       and event_type_id not in (select event_type_id from shut)
       and priority < :frontier_priority::bigint and position > :horizon::bigint
+      and (select last_value from v7.position) > :horizon::bigint
     order by priority, position limit :batch::integer for no key update skip locked),
 rest as materialized (
     select ctid, event_type_id, priority, position, octet_length(event_data::text) as bytes from v7.jobs
