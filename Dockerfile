@@ -3,7 +3,10 @@
 # docker run -p 4000:4000 -e DATABASE_URL=postgresql://… -v ./handlers.py:/handlers.py -e V7_HANDLERS=/handlers.py \
 #   v7_task_processor:latest [run|api|worker|migrate]                a node on a Postgres of yours
 
-FROM python:3.13-slim AS build
+# An exact one; to have no other under the same name, say its digest: --build-arg BASE=python:…@sha256:…
+ARG BASE=python:3.13.15-slim-trixie
+
+FROM ${BASE} AS build
 WORKDIR /build
 COPY requirements/run.txt requirements/build.txt requirements/
 # Wheels only, so that no compiler is wanted; without Postgres' headers, which only a compiler would read.
@@ -18,10 +21,12 @@ COPY app app
 RUN tools/bin/python -m hatchling build -t wheel \
  && pip --python /opt/v7/bin/python install --no-cache-dir --no-index --no-deps dist/*.whl
 
-FROM python:3.13-slim
+FROM ${BASE}
+ARG BASE
 LABEL org.opencontainers.image.title="v7_task_processor" \
       org.opencontainers.image.description="An event processor on Postgres: durable, in priority order, nothing hidden." \
-      org.opencontainers.image.licenses="MIT"
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.base.name="${BASE}"
 # tini is process 1: it passes signals on, and reaps what handlers and a crashed Postgres leave behind.
 RUN apt-get update -qq \
  && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends tini \

