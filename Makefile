@@ -2,6 +2,7 @@
 SHELL := /bin/sh
 PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11,$(shell $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(p))))
 BIN := .venv/bin
+IMAGE := v7_task_processor
 COMPILE := uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -54,16 +55,12 @@ bench-peers: .bench/installed ## measure it beside graphile-worker, pg-boss, pgq
 lock: ## renew requirements/*.txt from pyproject.toml (needs uv on the PATH)
 	@$(COMPILE) pyproject.toml --output-file requirements/run.txt
 	@$(COMPILE) requirements/build.in --output-file requirements/build.txt
+	@$(COMPILE) requirements/sbom.in --constraint requirements/build.txt --output-file requirements/sbom.txt
 	@$(COMPILE) pyproject.toml --group dev --constraint requirements/run.txt --constraint requirements/build.txt \
 	  --output-file requirements/dev.txt
 
-dist: .venv/run ## build the wheel in dist/, and the image of this version
-	@version=$$($(BIN)/python -c 'from v7_task_processor import __version__; print(__version__)') && \
-	$(BIN)/python -m hatchling build -t wheel && \
-	docker build --tag v7_task_processor:$$version --tag v7_task_processor:latest \
-	  --label org.opencontainers.image.version=$$version \
-	  --label org.opencontainers.image.revision=$$(git rev-parse HEAD) \
-	  --label org.opencontainers.image.created=$$(git log -1 --format=%cI) .
+dist: .venv/run ## build the wheel, the image of this version and its SBOM (BASE=image@sha256:… to stand on)
+	@BIN=$(BIN) BASE=$(BASE) IMAGE=$(IMAGE) docker/dist $(DIST_ARGS)
 
 clean: ## remove the virtual environment and caches (never .v7/, where the events are)
 	@rm -rf .venv .bench .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
