@@ -3,8 +3,8 @@
 # docker run -p 4000:4000 -e DATABASE_URL=postgresql://… -v ./handlers.py:/handlers.py -e V7_HANDLERS=/handlers.py \
 #   v7_task_processor:latest [run|api|worker|migrate]                a node on a Postgres of yours
 
-# An exact one; to have no other under the same name, say its digest: --build-arg BASE=python:…@sha256:…
-ARG BASE=python:3.13.15-slim-trixie
+# By its series, which gets what is mended there. A release names the exact one: --build-arg BASE=python:…@sha256:…
+ARG BASE=python:3.13-slim
 
 FROM ${BASE} AS build
 WORKDIR /build

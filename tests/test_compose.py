@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from .containers import base
 from .faults.cluster import free_port
 from .nodes import EVENT, get, post, wait_until
 
@@ -39,7 +38,7 @@ class Project:
 
     def __init__(self) -> None:
         self.name, self.port = f"v7test{uuid.uuid4().hex[:8]}", free_port()
-        self.environment = {**os.environ, "V7_PORT_PUBLISHED": str(self.port), "V7_TAG": "test", "BASE": base()}
+        self.environment = {**os.environ, "V7_PORT_PUBLISHED": str(self.port), "V7_TAG": "test"}
 
     def compose(self, *arguments: str) -> str:
         command = [*COMPOSE, "-p", self.name, *arguments]

@@ -58,7 +58,7 @@ def committed(clone: Path) -> Path:
 
 def make_dist(clone: Path, image: str) -> subprocess.CompletedProcess[str]:
     """With this environment's tools; from nothing, as the engine keeps no layer for it."""
-    command = ["make", "-o", ".venv/run", "dist", f"BIN={Path(sys.executable).parent}", f"BASE={base()}"]
+    command = ["make", "-o", ".venv/run", "dist", f"BIN={Path(sys.executable).parent}"]
     return subprocess.run([*command, f"IMAGE={image}", "DIST_ARGS=--no-cache"],
                           cwd=clone, capture_output=True, text=True, timeout=900, check=False)  # fmt: skip
 
