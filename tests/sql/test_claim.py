@@ -77,6 +77,18 @@ async def test_the_answer_tells_where_the_sequence_stands(connection: Connection
     assert (claim.registered, claim.last_position) == (True, positions[2])
 
 
+async def test_the_first_event_of_a_new_database_is_newer_than_where_it_stood_before(connection: Connection) -> None:
+    worker_id = await worker(connection)
+    asked, told = (
+        await queue.last_position(connection),
+        (await queue.claim(connection, worker_id, 1, BEGINNING, EVERYTHING)).last_position,
+    )
+    assert asked == told
+    ids = await queue.enqueue(connection, [event(), event()])
+    found = await queue.claim(connection, worker_id, 10, Frontier(LAST, LAST, asked), EVERYTHING)
+    assert [job.id for job in found.jobs] == ids
+
+
 @pytest.mark.parametrize("frontier", [BEGINNING, Frontier(1, 0, -1), Frontier(0, 0, 0)])
 async def test_rows_that_others_hold_are_passed_over(
     connection: Connection, database_url: str, frontier: Frontier

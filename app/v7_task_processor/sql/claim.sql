@@ -47,7 +47,7 @@ select * from (
         0::bigint as event_type_id, 0::bigint as user_id, 0::bigint as priority, '' as event_data,
         ((select count(*) from fresh) + (select count(*) from rest))::integer as retry_count,
         0 as max_retries, '' as correlation_id, now() as created_at,
-        (select last_value from v7.position) as position, 0::float8 as waited_seconds,
+        (select last_value - (not is_called)::integer from v7.position) as position, 0::float8 as waited_seconds,
         null::text as traceparent, null::text as tracestate
     union all
     select * from claimed) as answer

@@ -112,7 +112,7 @@ select * from (
         ((select count(*) from found) > (select count(*) from chosen)
          or (select count(*) from fresh) + (select count(*) from rest) = :batch::integer)::integer as max_retries,
         '' as correlation_id, now() as created_at,
-        (select last_value from v7.position) as position, 0::float8 as waited_seconds,
+        (select last_value - (not is_called)::integer from v7.position) as position, 0::float8 as waited_seconds,
         null::text as traceparent, null::text as tracestate
     union all
     select * from claimed) as answer
