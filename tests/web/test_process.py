@@ -69,14 +69,15 @@ def test_draining_answers_what_is_on_its_way(database_url: str) -> None:
 
 
 async def test_draining_under_load_loses_nobody_an_answer(database_url: str) -> None:
-    with process(database_url) as api:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", timeout=60) as client:
-            ids: list[int] = []
-            connected, began = asyncio.Barrier(SENDERS), asyncio.Event()
+    """Each sender has a connection of its own. Who pauses between two events until it is closed is refused anew."""
+    ids: list[int] = []
+    connected, began = asyncio.Barrier(SENDERS), asyncio.Event()
 
-            async def send() -> None:
-                await client.get("/livez")
-                await connected.wait()  # who comes when it listens no more is refused, and that is another test's
+    async def send(url: str) -> None:
+        async with httpx.AsyncClient(base_url=url, timeout=60, limits=httpx.Limits(keepalive_expiry=60)) as client:
+            await client.get("/livez")
+            await connected.wait()
+            with contextlib.suppress(httpx.ConnectError):
                 while True:
                     headers = {"content-type": "application/json"}
                     answer = await client.post(PATH, content=body(), headers=headers)
@@ -87,10 +88,12 @@ async def test_draining_under_load_loses_nobody_an_answer(database_url: str) -> 
                     if answer.headers.get("connection") == "close":
                         return
 
-            senders = [asyncio.create_task(send()) for _ in range(SENDERS)]
-            await began.wait()
-            api.process.send_signal(signal.SIGTERM)
-            await asyncio.gather(*senders)
+    with process(database_url) as api:
+        senders = [asyncio.create_task(send(f"http://127.0.0.1:{api.port}")) for _ in range(SENDERS)]
+        await began.wait()
+        api.process.send_signal(signal.SIGTERM)
+        api.listener.close()  # ours: whoever comes when the process listens no more would wait on it for ever
+        await asyncio.gather(*senders)
         assert await asyncio.to_thread(api.process.wait, 60) == 0
     assert sorted(ids) == [row[0] for row in rows(database_url, "select id from v7.jobs order by id")]
 
