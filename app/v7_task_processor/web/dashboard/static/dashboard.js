@@ -82,7 +82,7 @@
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
       legend: { show: false }, cursor: { y: false, drag: { x: false, y: false } },
       scales: { y: { range: (_plot, _low, high) => [0, Math.max(4, high * 1.1)] } },
-      axes: [{ ...axis, size: 28, values: [[3600, "{HH}:{mm}", null, null, null, null, null, null, 0], [60, "{HH}:{mm}", null, null, null, null, null, null, 0]] },
+      axes: [{ ...axis, size: 28, incrs: [1, 2, 5, 10, 15, 30, 60, 120, 180, 360].map((minutes) => 60 * minutes), values: [[3600, "{HH}:{mm}", null, null, null, null, null, null, 0], [60, "{HH}:{mm}", null, null, null, null, null, null, 0]] },
         { ...axis, size: 46, space: 34, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 1e6, 1e7] }],
       series: [{}, line("received", "--link", style("--note-ground")), line("succeeded", "--succeeded"), line("failed", "--dead")],
       hooks: { setCursor: [(self) => told(self, chart)] },
