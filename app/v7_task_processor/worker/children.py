@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+from pathlib import Path
 
 import msgspec
 
@@ -15,6 +16,8 @@ READY_SECONDS_MAX = 60.0
 """A child that says nothing for so long hangs, in the import of its handlers most likely."""
 LIVED_SECONDS = 5.0
 """A child that lived so long, and then ended, is started again at once."""
+OOM_SCORE = 300
+"""How much likelier than the supervisor a worker is to be killed for memory, in thousandths of all there is."""
 RESTART_SECONDS_MAX, WORKED_RESTART_SECONDS_MAX = 30.0, 1.0
 MODULES: dict[Role, str] = {
     "worker": "v7_task_processor.worker",
@@ -59,6 +62,8 @@ class Child:
                 pass_fds=inherited,
                 process_group=0,
             )
+        if self.role != "api":
+            dies_before_others(self.process.pid)
         with contextlib.suppress(OSError):  # it may be dead already; whoever waits for it will see
             self.ours.sendall(msgspec.json.encode(assignment) + b"\n")
         self.started_at = asyncio.get_running_loop().time()
@@ -114,3 +119,14 @@ class Child:
         if self.alive:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
+
+
+def dies_before_others(pid: int) -> None:
+    """Where memory runs out, have the kernel take a worker, whose handlers eat it, before supervisor, API and Postgres.
+
+    Before it can do it for itself: a large one that was just killed is not all given back yet when its successor
+    starts, and the largest that there is then is the supervisor, with which the whole node would go.
+    """
+    with contextlib.suppress(OSError):  # not Linux, or dead already
+        ours = int(Path("/proc/self/oom_score_adj").read_text())
+        Path(f"/proc/{pid}/oom_score_adj").write_text(str(min(1000, ours + OOM_SCORE)))
