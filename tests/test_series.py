@@ -18,7 +18,7 @@ from v7_task_processor.observability import families
 from v7_task_processor.observability.counts import Counts
 from v7_task_processor.queue import Connection
 
-from .nodes import enqueue, node, wait_for_end, wait_until
+from .nodes import enqueue, node, post, wait_for_end, wait_until
 from .support import rows
 
 Answer = TypeVar("Answer")
@@ -94,7 +94,7 @@ async def test_a_process_that_ended_changes_no_minute(connection: Connection, da
     assert sum(minute.succeeded for minute in ask(database_url, listing.series)) == 2
 
 
-async def test_minutes_that_nobody_noted_share_what_came(
+async def test_in_minutes_that_nobody_noted_nothing_came(
     clock_stands: None, connection: Connection, database_url: str
 ) -> None:
     one = Account(Counts())
@@ -104,7 +104,7 @@ async def test_minutes_that_nobody_noted_share_what_came(
     await one.write(connection)
     await queue.note_minute(connection, FIRST)
     found = ask(database_url, listing.series)
-    assert [each.succeeded for each in found] == [2, 3, 2, 3]
+    assert [each.succeeded for each in found] == [10, 0, 0, 0]
     assert [b.minute - a.minute for a, b in itertools.pairwise(found)] == 3 * [dt.timedelta(minutes=1)]
 
 
@@ -181,6 +181,14 @@ def test_quantiles() -> None:
     assert quantile([4, 0, 0, 0], bounds, 0.5) == 0.5
     assert quantile([1, 2, 1, 0], bounds, 0.5) == 1.5
     assert quantile([0, 0, 0, 9], bounds, 0.5) == 4.0
+
+
+def test_of_an_api_without_workers(database_url: str, tmp_path: Path) -> None:
+    with node(tmp_path / "api", database_url, command="api") as started:
+        event = {"user_id": 1, "priority": 1, "event_type_id": 1, "event_data": {}}
+        assert post(started.address(), event)[0] == 200
+        wait_until(lambda: rate_is_known(database_url), "the minute is noted")
+        assert started.stop() == 0
 
 
 def test_of_a_real_node_over_its_restart(database_url: str, tmp_path: Path) -> None:

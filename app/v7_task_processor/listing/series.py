@@ -3,7 +3,7 @@ table of jobs is read. `queue.note_minute` keeps it."""
 
 import datetime as dt
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import sqlalchemy as sa
@@ -52,7 +52,7 @@ class TypeRate(msgspec.Struct, frozen=True, kw_only=True):
 def series(connection: sa.Connection, hours: int = 1) -> list[Minute]:
     """The last hours by the minute, the earliest first, without the one that has not ended.
 
-    What came while no node noted minutes is spread evenly over them; before the first there is nothing.
+    Before the first that any node noted there is nothing.
     """
     moment = now(connection)
     columns = [minutes.c[name] for name in ("minute", *NUMBERS)]
@@ -66,24 +66,17 @@ def series(connection: sa.Connection, hours: int = 1) -> list[Minute]:
     return [each for each in found if each.minute > begin]
 
 
-def between(one: Sequence[dt.datetime | float], following: Sequence[dt.datetime | float]) -> list[Minute]:
-    """The minutes from one note to the next."""
+def between(one: Sequence[dt.datetime | float], following: Sequence[dt.datetime | float]) -> Iterator[Minute]:
+    """The minutes from one note to the next: where there are several no node lived, so all came in the first of them,
+    before the last node ended."""
     begin, end = one[0], following[0]
     assert isinstance(begin, dt.datetime)
     assert isinstance(end, dt.datetime)
-    steps = min(round((end - begin) / MINUTE), 2 * HOURS_MAX * 60)
     # After a failover that lost the end of the log, or a restore, a total may be less than it was.
     grown = [max(0, round(float(b) - float(a))) for a, b in zip(one[1:], following[1:], strict=True)]  # type: ignore[arg-type]
-    return [
-        Minute(
-            minute=begin + step * MINUTE,
-            **{
-                name: all_ * (step + 1) // steps - all_ * step // steps
-                for name, all_ in zip(NUMBERS, grown, strict=True)
-            },
-        )
-        for step in range(steps)
-    ]
+    yield Minute(minute=begin, **dict(zip(NUMBERS, grown, strict=True)))
+    for step in range(1, min(round((end - begin) / MINUTE), 2 * HOURS_MAX * 60)):
+        yield Minute(minute=begin + step * MINUTE, **dict.fromkeys(NUMBERS, 0))
 
 
 def event_type_rates(connection: sa.Connection) -> list[TypeRate]:

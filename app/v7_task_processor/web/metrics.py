@@ -7,7 +7,7 @@ import time
 from .. import __version__
 from ..counting import WRITE_SECONDS, Account
 from ..database import LOCAL, SCHEMA_VERSION, Link
-from ..maintenance import run_every
+from ..maintenance import note_minute, run_every
 from ..observability import families, logs
 from ..observability.exposition import Sample, render
 
@@ -37,7 +37,9 @@ class Metrics:
         """Raises psycopg.Error where there is no connection."""
         async with self.keeping:
             if self.account.counts.numbers:
-                await self.account.keep(await self.link.get())
+                connection = await self.link.get()
+                await self.account.keep(connection)
+                await note_minute(connection)  # where no worker lives nobody else does
 
     async def keep_soon(self) -> None:
         """The same, but waits for a moment only, and never raises."""
