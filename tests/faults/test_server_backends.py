@@ -66,7 +66,8 @@ def test_a_workers_backend_stands_still(cluster: Cluster, tmp_path: Path, record
     enqueue(cluster.url, {})
     with node(tmp_path / "node", cluster.url) as one:
         wait_for_end(cluster.url)
-        (pid,) = cluster.pids(of)
+        # On a loaded machine it may have begun anew meanwhile, and the connection before is still there.
+        (pid,) = wait_until(lambda: len(found := cluster.pids(of)) == 1 and found, "it has one connection")
         with cluster.standing_still(pid):
             began = time.monotonic()
             enqueue(cluster.url, {}, count=50)
