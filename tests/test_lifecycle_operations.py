@@ -24,6 +24,9 @@ select 5, 1, 1, '{}', 'dead', now(), 'x', 5 from generate_series(1, %s)"""
 TRACE = """
 create table redriven (id bigint);
 create function note() returns trigger language plpgsql as $$ begin
+    if new.id = 4000 then
+        perform pg_advisory_xact_lock(1);
+    end if;
     insert into redriven values (new.id); return null; end $$;
 create trigger note after update on v7.jobs for each row
     when (old.status = 'dead' and new.status = 'queued') execute function note()"""
@@ -52,6 +55,15 @@ def each_was_redriven_once(connection: "psycopg.Connection[Any]") -> None:
     assert value(connection, "select jobs from v7.audit") == JOBS
 
 
+@contextlib.contextmanager
+def held_half_way(connection: "psycopg.Connection[Any]") -> Iterator[None]:
+    """Nobody gets past the middle."""
+    connection.execute("select pg_advisory_lock(1)")
+    yield
+    assert value(connection, "select finished_at is null from v7.operations"), "somebody did"
+    connection.execute("select pg_advisory_unlock(1)")
+
+
 def some_way_in(connection: "psycopg.Connection[Any]") -> bool:
     return bool(value(connection, "select done > 0 and finished_at is null from v7.operations"))
 
@@ -62,14 +74,14 @@ def test_nodes_that_are_killed_in_the_middle_of_one(
     nodes = [Node(tmp_path / name, database_url).start() for name in ("first", "second")]
     workers = "select count(*) from v7.workers where node_id is not null"
     wait_until(lambda: value(watching, workers) >= 2, "both have workers")
-    watching.execute("""insert into v7.operations (act, filter, who, through, last_id)
-        select 'redrive', '{"status": "dead"}', 'test', 'cli', last_value from v7.jobs_id_seq""")
-    watching.execute("""insert into v7.audit (who, through, act, operation_id)
-        select who, through, act, id from v7.operations""")
-    wait_until(lambda: some_way_in(watching), "it is at work")
-    for node in nodes:
-        node.kill_tree()
-    assert value(watching, "select finished_at is null from v7.operations"), "killed too late to show anything"
+    with held_half_way(watching):
+        watching.execute("""insert into v7.operations (act, filter, who, through, last_id)
+            select 'redrive', '{"status": "dead"}', 'test', 'cli', last_value from v7.jobs_id_seq""")
+        watching.execute("""insert into v7.audit (who, through, act, operation_id)
+            select who, through, act, id from v7.operations""")
+        wait_until(lambda: some_way_in(watching), "it is at work")
+        for node in nodes:
+            node.kill_tree()
     third = Node(tmp_path / "third", database_url).start()
     try:
         each_was_redriven_once(watching)
@@ -82,11 +94,11 @@ def test_a_command_that_is_killed_leaves_it_to_the_next_node(
     tmp_path: Path, database_url: str, watching: "psycopg.Connection[Any]"
 ) -> None:
     command = [sys.executable, "-P", "-m", "v7_task_processor.cli", "dead", "redrive", "--all", "--yes"]
-    process = subprocess.Popen(command, env=os.environ | {"DATABASE_URL": database_url})
-    wait_until(lambda: some_way_in(watching), "it is at work")
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert value(watching, "select finished_at is null from v7.operations"), "killed too late to show anything"
+    with held_half_way(watching):
+        process = subprocess.Popen(command, env=os.environ | {"DATABASE_URL": database_url})
+        wait_until(lambda: some_way_in(watching), "it is at work")
+        process.send_signal(signal.SIGKILL)
+        process.wait()
     node = Node(tmp_path / "node", database_url, V7_WORKER_PROCESSES=1).start()
     try:
         each_was_redriven_once(watching)
