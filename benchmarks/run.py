@@ -66,6 +66,7 @@ def contests(sizes: Sizes) -> dict[str, Contest]:
                 "v7": lambda database: ingest.events(database, sizes.seconds),
             },
         ),
+        "enqueue": Contest("events/s by SQL", "more", {"plain SQL": raw.enqueues, "v7": migrated(product.enqueues)}),
         **beside_peers(sizes),
         **burdens.contests(sizes),
         **growth.contests(sizes),

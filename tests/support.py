@@ -108,6 +108,17 @@ async def refused(connection: Connection, table: str, job_id: int) -> AsyncItera
         await connection.execute("drop function refuse() cascade")
 
 
+async def heard_until(listener: Connection, sender: Connection, word: str) -> list[str]:
+    """What the listener hears before a word that is sent now."""
+    await sender.execute("select pg_notify('v7', %s)", [word])
+    heard: list[str] = []
+    async for notice in listener.notifies(timeout=30):
+        if notice.payload == word:
+            return heard
+        heard.append(notice.payload)
+    raise AssertionError("nothing heard")
+
+
 async def until_waiting(observer: Connection, waiting: Connection) -> None:
     """Until a connection waits for a lock of another."""
     while await rows(observer, "select pg_blocking_pids(%s)", waiting.info.backend_pid) == [([],)]:

@@ -78,6 +78,8 @@ def test_a_whole_life_as_a_role_that_owns_nothing(roles: Roles, tmp_path: Path) 
             sender.execute(
                 "select v7.enqueue(1, 1, 1, '{}', run_at => now() + interval '0.2 s', idempotency_key => 'k')"
             )
+            event = {"event_type_id": 1, "user_id": 1, "priority": 1, "event_data": {}}
+            assert len(sender.execute("select v7.enqueue_many(%s)", [json.dumps([event] * 2)]).fetchall()) == 2
         wait_for_end(roles.node)
         days = "select to_regclass('v7.finished_jobs_20200101') is null and to_regclass(%s) is not null"
         wait_until(lambda: ask(roles.node, days, f"v7.{last[0]}"), "days are made and dropped")

@@ -8,12 +8,15 @@ branch_labels = None
 depends_on = None
 
 # One statement for all: of a call of v7.enqueue two fifths is making ready the table's checks for a single row.
-# json_to_record alone cannot tell an event_data of null, which is one, from none at all.
+# json_to_record alone cannot tell an event_data of null, which is one, from none at all. Nothing is asked back of the
+# insert: that would need the right to read jobs, and who only sends has none. Where it fails they are tried one by one,
+# in vain, for the place of the one that cannot be.
 ENQUEUE_MANY = """
 create function v7.enqueue_many(events json) returns setof bigint language plpgsql as $$
 #variable_conflict use_column
 declare
     wrong text;
+    each record;
 begin
     if json_typeof(events) is distinct from 'array' then
         raise exception 'events is %: it must be a JSON array of objects', coalesce(json_typeof(events), 'null')
@@ -33,28 +36,43 @@ begin
     if wrong is not null then
         raise exception '%', wrong using errcode = 'invalid_parameter_value';
     end if;
-    return query
-        with added as (
-            insert into v7.jobs as j (event_type_id, user_id, priority, event_data, max_retries, correlation_id,
-                                      status, run_at, queued_at, traceparent, tracestate)
-            select event_type_id, user_id, priority, event_data, max_retries,
-                coalesce(correlation_id, gen_random_uuid()::text),
-                case when run_at > now() then 'scheduled' else 'queued' end,
-                case when run_at > now() then run_at end,
-                case when run_at > now() then null else now() end,
-                case when traced then traceparent end,
-                case when traced and length(tracestate) <= 512 then tracestate end
-            from (
-                select place, event -> 'event_data' as event_data, given.*,
-                    traceparent ~ '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$' as traced
-                from json_array_elements(events) with ordinality as each(event, place),
-                    json_to_record(event) as given(
-                        event_type_id bigint, user_id bigint, priority bigint, run_at timestamptz,
-                        max_retries integer, correlation_id text, traceparent text, tracestate text)
-                order by place) as ordered
-            returning j.id, j.status),
-        woken as (select pg_notify('v7', 'jobs') from added where status = 'queued' limit 1)
-        select id from added, (select count(*) from woken) as told;
+    begin
+        return query
+            with given as materialized (
+                select nextval('v7.jobs_id_seq') as id, ordered.* from (
+                    select place, event -> 'event_data' as event_data, fields.*,
+                        coalesce(run_at > now(), false) as later,
+                        traceparent ~ '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$' as traced
+                    from json_array_elements(events) with ordinality as each(event, place),
+                        json_to_record(event) as fields(
+                            event_type_id bigint, user_id bigint, priority bigint, run_at timestamptz,
+                            max_retries integer, correlation_id text, traceparent text, tracestate text)
+                    order by place) as ordered),
+            added as (
+                insert into v7.jobs (id, event_type_id, user_id, priority, event_data, max_retries, correlation_id,
+                                     status, run_at, queued_at, traceparent, tracestate)
+                select id, event_type_id, user_id, priority, event_data, max_retries,
+                    coalesce(correlation_id, gen_random_uuid()::text),
+                    case when later then 'scheduled' else 'queued' end,
+                    case when later then run_at end,
+                    case when later then null else now() end,
+                    case when traced then traceparent end,
+                    case when traced and length(tracestate) <= 512 then tracestate end
+                from given order by place),
+            woken as (select pg_notify('v7', 'jobs') from given where not later limit 1)
+            select id from given, (select count(*) from woken) as told order by place;
+    exception when data_exception or integrity_constraint_violation then
+        if json_array_length(events) > 1 then
+            for each in select place, event from json_array_elements(events) with ordinality as e(event, place) loop
+                begin
+                    perform v7.enqueue_many(json_build_array(each.event));
+                exception when others then
+                    raise exception 'events[%]: %', each.place - 1, sqlerrm using errcode = sqlstate;
+                end;
+            end loop;
+        end if;
+        raise;
+    end;
 end $$
 """
 SAYS = (

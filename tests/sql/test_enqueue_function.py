@@ -9,7 +9,7 @@ from v7_task_processor import database, queue
 from v7_task_processor.queue import FIRST, LAST, Connection
 from v7_task_processor.web.ingest import digest
 
-from ..support import event, one, rows, take_one, worker
+from ..support import event, heard_until, one, rows, take_one, worker
 
 
 async def enqueue(connection: Connection, more: str = "", *values: object) -> int:
@@ -72,27 +72,18 @@ async def test_a_key_means_the_same_by_sql_and_by_http(connection: Connection) -
 
 
 async def test_workers_are_woken_by_the_commit_and_not_before(connection: Connection, database_url: str) -> None:
-    async def heard_until(word: str) -> list[str]:
-        await connection.execute("select pg_notify('v7', %s)", [word])
-        heard: list[str] = []
-        async for notice in listener.notifies(timeout=30):
-            if notice.payload == word:
-                return heard
-            heard.append(notice.payload)
-        raise AssertionError("nothing heard")
-
     async with await database.connect(database_url) as listener, await database.connect(database_url) as sender:
         await listener.execute("listen v7")
         await sender.execute("begin")
         await enqueue(sender)
         await enqueue(sender)
-        assert await heard_until("not yet") == []
+        assert await heard_until(listener, connection, "not yet") == []
         await sender.execute("commit")
-        assert await heard_until("now") == ["jobs"]
+        assert await heard_until(listener, connection, "now") == ["jobs"]
         await enqueue(sender, ", run_at => now() + interval '1 hour'")
-        assert await heard_until("scheduled ones wake nobody") == []
+        assert await heard_until(listener, connection, "scheduled ones wake nobody") == []
         await queue.wake(sender)
-        assert await heard_until("end") == ["jobs"]
+        assert await heard_until(listener, connection, "end") == ["jobs"]
 
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
