@@ -211,9 +211,10 @@ class Chores:
             lambda: self.if_due("orphans", ORPHANS_SECONDS, lambda: release_orphans(connection, self.refused)),
             lambda: self.if_due("types", TYPES_SECONDS, lambda: queue.discover_event_types(connection)),
             lambda: self.if_due("operations", OPERATIONS_SECONDS, lambda: self.look_for_operations(connection)),
+            # Before what is counted: after a pause it would stand in the minute in which that began.
+            lambda: self.if_due("minute", MINUTE_SECONDS, lambda: note_minute(connection)),
             lambda: self.if_due("counts", WRITE_SECONDS, lambda: self.account.keep(connection)),
             lambda: self.if_due("fold", IDLE_SECONDS, lambda: queue.fold_counts(connection, IDLE_SECONDS, TYPES_MAX)),
-            lambda: self.if_due("minute", MINUTE_SECONDS, lambda: note_minute(connection)),
             lambda: self.if_due("prune", PRUNE_SECONDS, lambda: prune(connection, self.retention_days)),
         )
         return float(pause)

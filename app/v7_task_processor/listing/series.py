@@ -67,8 +67,8 @@ def series(connection: sa.Connection, hours: int = 1) -> list[Minute]:
 
 
 def between(one: Sequence[dt.datetime | float], following: Sequence[dt.datetime | float]) -> Iterator[Minute]:
-    """The minutes from one note to the next: where there are several no node lived, so all came in the first of them,
-    before the last node ended."""
+    """The minutes from one note to the next. Whoever lives and counts notes them: where there are several, what was
+    counted came before the last of those ended, in the first of them."""
     begin, end = one[0], following[0]
     assert isinstance(begin, dt.datetime)
     assert isinstance(end, dt.datetime)

@@ -1,5 +1,5 @@
 -- Note what all processes have counted, once for each minute, and forget what is two days old. No row: it is noted.
--- Called by: maintenance, every few seconds, on every node; of two at once one does it. Locks: the rows that it
+-- Called by: maintenance and API processes, every few seconds; of two at once one does it. Locks: the rows that it
 -- writes. Serves: minutes_pkey, metrics_pkey (the table has a row for each process), event_types_created_at.
 -- Totals, not differences: they need no word about who counted what since, and none is lost where a minute is missed.
 -- Types without a label of their own are `other`, as in fold_counts.sql, or one row could grow without end; and what

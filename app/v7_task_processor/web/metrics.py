@@ -7,7 +7,7 @@ import time
 from .. import __version__
 from ..counting import WRITE_SECONDS, Account
 from ..database import LOCAL, SCHEMA_VERSION, Link
-from ..maintenance import note_minute, run_every
+from ..maintenance import all_of, note_minute, run_every
 from ..observability import families, logs
 from ..observability.exposition import Sample, render
 
@@ -31,15 +31,20 @@ class Metrics:
 
     def start(self) -> None:
         """Keep what is counted, until stopped."""
-        self.running = asyncio.create_task(run_every(WRITE_SECONDS, "write metrics", self.keep))
+        self.running = asyncio.create_task(run_every(WRITE_SECONDS, "write metrics", self.round))
+
+    async def round(self) -> None:
+        """Note a minute that has begun, since nobody else does where no worker lives; then keep what came in it.
+        Raises psycopg.Error."""
+        if self.account.counts.numbers:
+            connection = await self.link.get()
+            await all_of(connection, lambda: note_minute(connection), self.keep)
 
     async def keep(self) -> None:
         """Raises psycopg.Error where there is no connection."""
         async with self.keeping:
             if self.account.counts.numbers:
-                connection = await self.link.get()
-                await self.account.keep(connection)
-                await note_minute(connection)  # where no worker lives nobody else does
+                await self.account.keep(await self.link.get())
 
     async def keep_soon(self) -> None:
         """The same, but waits for a moment only, and never raises."""
