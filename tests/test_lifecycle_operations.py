@@ -21,10 +21,10 @@ JOBS = 8_000
 DEAD = """
 insert into v7.jobs (event_type_id, user_id, priority, event_data, status, dead_at, dead_reason, retry_count)
 select 5, 1, 1, '{}', 'dead', now(), 'x', 5 from generate_series(1, %s)"""
-TRACE = """
+TRACE = f"""
 create table redriven (id bigint);
 create function note() returns trigger language plpgsql as $$ begin
-    if new.id = 4000 then
+    if new.id = {JOBS // 2} then
         perform pg_advisory_xact_lock(1);
     end if;
     insert into redriven values (new.id); return null; end $$;
