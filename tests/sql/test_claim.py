@@ -35,6 +35,24 @@ async def test_a_claim_takes_no_more_than_so_many_bytes_and_says_so(connection: 
     assert await claim(1_000_000) == (ids[4:], False)
 
 
+async def test_what_a_claim_leaves_for_its_length_it_has_not_read(connection: Connection) -> None:
+    large = 10 * 8192
+    await connection.execute("alter table v7.jobs alter event_data set storage external")  # as what does not compress
+    await queue.enqueue(connection, [event(event_data=f'"{large * "x"}"') for _ in range(20)])
+    worker_id = await worker(connection)
+
+    async def blocks() -> int:
+        await connection.execute("select pg_stat_force_next_flush()")
+        ((count,),) = await rows(connection, "select toast_blks_hit + toast_blks_read from pg_statio_user_tables "
+                                 "where relid = 'v7.jobs'::regclass")  # fmt: skip
+        return int(count)
+
+    before = await blocks()
+    taken = await queue.claim(connection, worker_id, 20, BEGINNING, EVERYTHING, 1)
+    assert len(taken.jobs) == 1
+    assert 0 < await blocks() - before < 2 * large / 8192, "one was read, of twenty"
+
+
 async def test_what_is_taken_runs_under_its_worker(connection: Connection) -> None:
     (job_id,) = await add(connection)
     (position,) = await one(connection, "position", job_id)

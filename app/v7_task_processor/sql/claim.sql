@@ -11,9 +11,13 @@
 -- on the two. Where the sequence has not moved since, nothing is newer, and the index below the frontier is not read:
 -- with many priorities that is all its dead entries (jobs_queue has no better way to a position).
 -- A limit in a CTE by ctid, because the rows were just locked: no second look-up by primary key.
--- octet_length reads no more of a large value than its header says.
+-- The length of a large value that is not compressed is in its header; octet_length alone would read all of it, of jobs
+-- too that bytes_max leaves in the queue.
 with fresh as materialized (
-    select ctid, octet_length(event_data::text) as bytes from v7.jobs
+    select ctid,
+        case when pg_column_compression(event_data) is null then pg_column_size(event_data)
+            else octet_length(event_data::text) end as bytes
+    from v7.jobs
     where status = 'queued' and not suspect
       and (:serves_all::boolean or event_type_id = any(:open_types::bigint[]))
       and event_type_id <> all(:closed_types::bigint[])
@@ -21,7 +25,10 @@ with fresh as materialized (
       and (select last_value from v7.position) > :horizon::bigint
     order by priority, position limit :batch::integer for no key update skip locked),
 rest as materialized (
-    select ctid, octet_length(event_data::text) as bytes from v7.jobs
+    select ctid,
+        case when pg_column_compression(event_data) is null then pg_column_size(event_data)
+            else octet_length(event_data::text) end as bytes
+    from v7.jobs
     where status = 'queued' and not suspect
       and (:serves_all::boolean or event_type_id = any(:open_types::bigint[]))
       and event_type_id <> all(:closed_types::bigint[])

@@ -33,7 +33,10 @@ shut as materialized (
     union all
     select event_type_id from types where probed or room <= 0),
 fresh as materialized (
-    select ctid, event_type_id, priority, position, octet_length(event_data::text) as bytes from v7.jobs
+    select ctid, event_type_id, priority, position,
+        case when pg_column_compression(event_data) is null then pg_column_size(event_data)
+            else octet_length(event_data::text) end as bytes
+    from v7.jobs
     where status = 'queued' and not suspect
       and (:serves_all::boolean or event_type_id = any(:open_types::bigint[]))
       and event_type_id not in (select event_type_id from shut)
@@ -41,7 +44,10 @@ fresh as materialized (
       and (select last_value from v7.position) > :horizon::bigint
     order by priority, position limit :batch::integer for no key update skip locked),
 rest as materialized (
-    select ctid, event_type_id, priority, position, octet_length(event_data::text) as bytes from v7.jobs
+    select ctid, event_type_id, priority, position,
+        case when pg_column_compression(event_data) is null then pg_column_size(event_data)
+            else octet_length(event_data::text) end as bytes
+    from v7.jobs
     where status = 'queued' and not suspect
       and (:serves_all::boolean or event_type_id = any(:open_types::bigint[]))
       and event_type_id not in (select event_type_id from shut)
@@ -73,7 +79,10 @@ last_head as materialized (
     from best_heads),
 probed as materialized (
     select own.* from best_heads, last_head, lateral (
-        select ctid, priority, position, octet_length(event_data::text) as bytes from v7.jobs
+        select ctid, priority, position,
+            case when pg_column_compression(event_data) is null then pg_column_size(event_data)
+                else octet_length(event_data::text) end as bytes
+        from v7.jobs
         where status = 'queued' and not suspect and event_type_id >= best_heads.event_type_id
           and (event_type_id, priority, position)
               <= (best_heads.event_type_id, last_head.priority, last_head.position)
