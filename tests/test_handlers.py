@@ -3,7 +3,7 @@
 import functools
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +98,23 @@ def test_every_64_bit_type_may_have_a_handler(registry: Registry, event_type_id:
 def test_a_decorator_that_makes_no_sense_is_refused(given: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigurationError, match=f"^@handler: {said}"):
         handler(**given)
+
+
+def generator_function(job: Job) -> Iterator[None]:
+    yield
+
+
+async def async_generator_function(job: Job) -> AsyncIterator[None]:
+    yield
+
+
+@pytest.mark.parametrize("wrong", [generator_function, async_generator_function, functools.partial(generator_function)])
+def test_a_function_with_a_yield_is_refused_since_to_call_it_runs_nothing(
+    registry: Registry, wrong: Callable[[Job], Any]
+) -> None:
+    with pytest.raises(ConfigurationError, match=r"^@handler: .*generator_function.* has a yield"):
+        handler(event_type_id=5)(wrong)
+    assert registry.find(5) is None
 
 
 def test_a_decorator_without_parentheses_is_told_what_to_write() -> None:

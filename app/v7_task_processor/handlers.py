@@ -84,6 +84,10 @@ def handler(
             raise ConfigurationError(f"@handler: {name} is {value!r}: it must be a number from {low} to {high}.")
 
     def register(function: Function) -> Function:
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise ConfigurationError(
+                f"@handler: {name_of(function)} has a yield, so to call it would run nothing of it. Write it without."
+            )
         is_async = inspect.iscoroutinefunction(function)
         registry.add(event_type_id, Handler(function, is_async, max_retries, timeout_seconds))
         return function

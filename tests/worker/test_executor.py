@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -147,10 +147,35 @@ async def test_a_reason_may_be_an_exception(bench: Bench) -> None:
     assert await bench.run(1) == [Discard("negative")]
 
 
-async def test_a_def_that_returns_a_coroutine_was_meant_to_be_async(bench: Bench) -> None:
-    bench.handle(lambda job: asyncio.sleep(0))
+def concluded() -> asyncio.Future[None]:
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.create_future()
+    finally:
+        loop.close()
+
+
+async def endless() -> AsyncIterator[None]:
+    yield
+
+
+UNFINISHED: dict[str, tuple[Callable[[], Any], str]] = {
+    "a coroutine": (lambda: asyncio.sleep(0), "a coroutine, of which nothing has run: await it, in `async def`"),
+    "a future": (concluded, "a Future, which may not have ended: await it, in `async def`"),
+    "a generator": (lambda: (each for each in ()), "a generator, of which nothing has run: write it without yield"),
+    "an async generator": (endless, "a generator, of which nothing has run: write it without yield"),
+}
+
+
+@kinds
+@pytest.mark.parametrize("case", UNFINISHED)
+async def test_an_answer_of_which_nothing_has_run_is_no_success(
+    bench: Bench, kind: Callable[[Body], Body], case: str
+) -> None:
+    answer, says = UNFINISHED[case]
+    bench.handle(kind(lambda job: answer()))
     (outcome,) = await bench.run(1)
-    assert error_of(outcome) == ("TypeError", "the handler returned a coroutine: write it with `async def`")
+    assert error_of(outcome) == ("TypeError", f"the handler returned {says}")
 
 
 async def test_event_data_that_cannot_be_decoded_fails_its_own_job_alone(bench: Bench) -> None:

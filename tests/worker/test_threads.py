@@ -60,17 +60,6 @@ async def test_no_error_ends_a_thread(ends: Ends, error: BaseException) -> None:
     assert (await ends.next())[1] == "alive"
 
 
-async def test_a_coroutine_for_an_answer_is_an_error_and_is_closed(ends: Ends) -> None:
-    async def forgotten() -> None:
-        raise AssertionError("it must not run")
-
-    threads = Threads[Work](1, ends)
-    threads.submit(Work(forgotten))
-    error = (await ends.next())[2]
-    assert isinstance(error, TypeError)
-    assert "write it with `async def`" in str(error)
-
-
 async def test_threads_are_made_as_they_are_needed_and_used_again(ends: Ends) -> None:
     threads = Threads[Work](3, ends)
     for _ in range(5):

@@ -1,5 +1,6 @@
 """How an attempt ended."""
 
+import inspect
 from typing import NamedTuple
 
 from ..handlers import MESSAGE_CHARS_MAX, Described, clean, describe
@@ -58,6 +59,8 @@ def outcome_of(answer: object) -> Outcome | None:
 
 
 def understood(answer: object) -> Outcome | None:
+    if answer is None:
+        return None
     if isinstance(answer, Snooze):
         if usable(answer.seconds):
             return answer
@@ -66,6 +69,19 @@ def understood(answer: object) -> Outcome | None:
         return Discard(str(answer.reason))
     if answer is Discard or answer is Snooze:
         return Failed.mistake(f"the handler returned the class {answer.__name__}: return {answer.__name__}(...)")
+    what = unfinished(answer)
+    return None if what is None else Failed.mistake(f"the handler returned {what}")
+
+
+def unfinished(answer: object) -> str | None:
+    """What an answer is of which nothing has run, or not all, and what to write instead; None: it is no such thing."""
+    if inspect.isgenerator(answer) or inspect.isasyncgen(answer):
+        return "a generator, of which nothing has run: write it without yield"
+    if inspect.iscoroutine(answer):
+        answer.close()
+        return "a coroutine, of which nothing has run: await it, in `async def`"
+    if inspect.isawaitable(answer):
+        return f"a {type(answer).__name__}, which may not have ended: await it, in `async def`"
     return None
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextvars
-import inspect
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -67,10 +66,6 @@ class Threads(Generic[Item]):
 
 def call(item: Work) -> Result:
     try:
-        answer = item.call()
-        if inspect.iscoroutine(answer):
-            answer.close()
-            raise TypeError("the handler returned a coroutine: write it with `async def`")
+        return item.call(), None
     except BaseException as error:
         return None, error
-    return answer, None
