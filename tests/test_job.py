@@ -62,6 +62,14 @@ def test_event_data_is_decoded_once() -> None:
     assert nothing.event_data is nothing.event_data is None
 
 
+@pytest.mark.parametrize("field", Job.__struct_fields__)
+def test_a_handler_cannot_make_a_job_say_another_thing(field: str) -> None:
+    one = job("[]")
+    with pytest.raises(AttributeError, match="immutable"):
+        setattr(one, field, 7)
+    assert one == job("[]")
+
+
 def test_answers_are_values() -> None:
     assert Discard("x") == Discard("x") != Discard("y")
     assert Snooze(1) == Snooze(seconds=1.0)

@@ -11,8 +11,9 @@ RETRY_SECONDS_MAX = 3600.0
 RETRY_JITTER = 0.1
 
 
-class Job(msgspec.Struct, kw_only=False, weakref=True):
-    """One attempt at an event. Handlers read it; nothing that they change on it is written anywhere."""
+class Job(msgspec.Struct, frozen=True, weakref=True):
+    """One attempt at an event. Handlers read it; to set a field of it raises AttributeError, since by what it says the
+    word about its end finds its row."""
 
     id: int
     attempt: int
@@ -44,7 +45,7 @@ class Job(msgspec.Struct, kw_only=False, weakref=True):
         Raises ValueError where Python has no value for it (an integer of over 4,300 digits).
         """
         if self._decoded is msgspec.UNSET:
-            self._decoded = decode(self.event_json)
+            msgspec.structs.force_setattr(self, "_decoded", decode(self.event_json))
         return self._decoded
 
 
