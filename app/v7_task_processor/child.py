@@ -20,6 +20,8 @@ from .settings import Settings
 PR_SET_PDEATHSIG = 1
 EXIT_TERMINATED = 143
 """Exit code of a worker with attempts that did not end in time, when somebody else than its supervisor sent SIGTERM."""
+EXIT_CANCELLED = 70
+"""Exit code of a worker whose own tasks somebody cancelled, together with all others of its loop (EX_SOFTWARE)."""
 Role = Literal["worker", "lone worker", "api"]
 
 

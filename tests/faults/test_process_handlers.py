@@ -1,4 +1,4 @@
-"""F9 to F13, F17, F20 and F21: handlers that raise, hang, close and change what is not theirs."""
+"""F7, F9 to F13, F17, F20 and F21: handlers that raise, hang, close and change what is not theirs."""
 
 import sys
 import time
@@ -268,6 +268,31 @@ def test_a_handler_that_stops_the_loop_and_waits_is_dead_after_its_retries(datab
     bad = enqueue(database_url, {}, event_type_id=2)
     handlers = NEIGHBOUR + handler("asyncio.get_running_loop().stop()\nawait asyncio.sleep(1000)")
     with node(tmp_path / "node", database_url, handlers=handlers, V7_MAX_RETRIES=2, V7_RETRY_SECONDS=0) as one:
+        wait_for_end(database_url)
+        assert one.stop() == 0
+    check_one_dead(database_url, one, bad[0], neighbours)
+
+
+ALL_TASKS = {
+    "and waits": "await asyncio.sleep(1000)",
+    "and raises": "raise ValueError('enough')",
+    "and makes an error of it": "try:\n    await asyncio.sleep(1000)\nfinally:\n    raise ValueError('enough')",
+}
+
+
+@pytest.mark.fault(7)
+@pytest.mark.slow
+@pytest.mark.parametrize("then", ALL_TASKS)
+def test_a_handler_that_cancels_all_tasks_of_its_process_is_dead_after_its_retries(
+    database_url: str, tmp_path: Path, then: str
+) -> None:
+    """The worker's own among them, and its neighbours', which fail by it and are not to blame."""
+    neighbours = enqueue(database_url, {}, count=3)
+    bad = enqueue(database_url, {}, event_type_id=2)
+    body = "for task in asyncio.all_tasks():\n    task.cancel()\n" + ALL_TASKS[then]
+    with node(
+        tmp_path / "node", database_url, handlers=NEIGHBOUR + handler(body), V7_MAX_RETRIES=2, V7_RETRY_SECONDS=0
+    ) as one:
         wait_for_end(database_url)
         assert one.stop() == 0
     check_one_dead(database_url, one, bad[0], neighbours)

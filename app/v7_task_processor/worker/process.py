@@ -7,7 +7,7 @@ import signal
 import psycopg
 
 from .. import handlers, queue
-from ..child import EXIT_TERMINATED, Assignment, Parent, Report
+from ..child import EXIT_CANCELLED, EXIT_TERMINATED, Assignment, Parent, Report
 from ..counting import Account
 from ..errors import ConfigurationError
 from ..handlers import Registry
@@ -17,6 +17,7 @@ from ..settings import Settings
 from . import eager
 from .executor import Executor
 from .listener import Listener
+from .outcome import Failed
 from .printed import redirect_prints
 from .recorder import Recorder
 from .scheduler import Scheduler
@@ -53,9 +54,14 @@ def main(fd: int) -> None:
         leave(error.exit_code)
     tracer = tracing.tracer()
     spans = None if tracer is None else Spans(tracer)
+    worker = Worker(parent, registry, notes, spans)
     try:
         # Not asyncio.run: it cancels the tasks of a loop that a handler stopped, and they would seem to have ended.
-        leave(eager.Loop().run_until_complete(Worker(parent, registry, notes, spans).run()))
+        leave(eager.Loop().run_until_complete(worker.run()))
+    except asyncio.CancelledError:
+        worker.doubt()
+        log.error("somebody cancelled all tasks of this process, a handler perhaps; starting anew")
+        leave(EXIT_CANCELLED)
     except BaseException as error:
         log.exception("the worker failed")
         parent.report(Report(ready=False, error=f"{type(error).__name__}: {error}"))
@@ -168,6 +174,13 @@ class Worker:
                 await queue.wake(self.session.records, back=True)
         except (TimeoutError, psycopg.OperationalError):
             log.warning("ended before everything was written; the supervisor releases the rest")
+
+    def doubt(self) -> None:
+        """Somebody cancelled our own tasks, and those of all attempts, which failed by it: which of them did it is not
+        known, as after a crash. Else who does so would be given back for ever, as one whose word came too late."""
+        for ended in self.recorder.unwritten():
+            if ended.slot is not None and isinstance(ended.outcome, Failed):
+                self.section.doubt(ended.slot)
 
     def holds(self) -> set[tuple[Held, int]]:
         return self.executor.holds() | self.recorder.holds()

@@ -86,8 +86,10 @@ class Recorder:
 
     def holds(self) -> set[tuple[Held, int]]:
         """((job, attempt), worker id) of all that is not written yet."""
-        words = [*self.ends.words(), *self.returns.words()]
-        return {((each.job.id, each.job.attempt), each.worker_id) for each in words}
+        return {((each.job.id, each.job.attempt), each.worker_id) for each in self.unwritten()}
+
+    def unwritten(self) -> list[Ended]:
+        return [*self.ends.words(), *self.returns.words()]
 
     async def write(self, batch: list[Ended]) -> None:
         for worker_id, own in by_worker(batch).items():

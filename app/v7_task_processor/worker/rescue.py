@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, TypeVar
 
 from .. import queue
-from ..child import EXIT_TERMINATED
+from ..child import EXIT_CANCELLED, EXIT_TERMINATED
 from ..deadline import deadline
 from ..job import retry_delay_seconds
 from ..observability import telemetry
@@ -42,6 +42,8 @@ def ended_by(code: int) -> str:
     """An exit code in words; negative ones are signals."""
     if code == EXIT_TERMINATED:
         return "its process was told to end (SIGTERM), and not by its supervisor"
+    if code == EXIT_CANCELLED:
+        return "it, or what ran beside it, cancelled all tasks of its process, the worker's own too"
     if code >= 0:
         return f"its process ended with exit code {code}"
     try:

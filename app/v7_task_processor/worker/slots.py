@@ -192,6 +192,10 @@ class Section:
         """Note that its handler is through."""
         self.view[slot + 3] = SUCCEEDED if succeeded else ENDED
 
+    def doubt(self, slot: int) -> None:
+        """Note that it seems to be through only since this process ends, perhaps by its doing."""
+        self.view[slot + 3] = STARTED
+
     def clear(self, slot: int) -> None:
         """The database knows: forget it."""
         self.view[slot + 3] = FREE
