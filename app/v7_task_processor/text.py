@@ -68,12 +68,20 @@ def short_seconds(seconds: float) -> str:
 
 def clock(time: dt.datetime) -> str:
     """In the time zone of the one who reads."""
-    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z").strip()
+    return in_zone(time, None).strftime("%Y-%m-%d %H:%M:%S %Z").strip()
 
 
 def utc(time: dt.datetime) -> str:
     """For those who may read it anywhere."""
-    return f"{time.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{in_zone(time, dt.UTC):%Y-%m-%d %H:%M:%S %Z}"
+
+
+def in_zone(time: dt.datetime, zone: dt.tzinfo | None) -> dt.datetime:
+    """The same time; in its own zone where it would be before the year 1 in that one, or after the year 9999."""
+    try:
+        return time.astimezone(zone)
+    except OverflowError:
+        return time
 
 
 def number(count: int, *, at_least: bool = False) -> str:

@@ -20,7 +20,7 @@ class Time(click.ParamType[dt.datetime]):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> dt.datetime:
         try:
-            time = dt.datetime.fromisoformat(str(value)).astimezone()
+            time = dt.datetime.fromisoformat(str(value)).astimezone(dt.UTC)
         except (ValueError, OverflowError):
             time = None
         if time is None or time.year >= 9999:

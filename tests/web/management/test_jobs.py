@@ -166,6 +166,7 @@ def test_acts_that_do_not_fit_the_status(populated: ApiProcess, database_url: st
         ("priority", '{"priority": ' + "[" * 9999, "The body is nested deeper than 512 levels."),
         ("reschedule", '{"run_at": "tomorrow"}', 'The field run_at is "tomorrow": it must be a time with its zone'),
         ("reschedule", '{"run_at": "9999-06-01T00:00:00Z"}', "The field run_at is 9999-06-01 "),
+        ("reschedule", '{"run_at": "0001-01-01T00:00:00+14:00"}', 'The field run_at is "0001-01-01T00:00:00+14:00": '),
         ("cancel", '{"why": "x"}', "There is no field 'why'. Here it may be nothing."),
     ],
 )

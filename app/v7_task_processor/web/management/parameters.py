@@ -88,10 +88,11 @@ def convert(what: str, name: str, value: str, kind: type[msgspec.Struct], *, str
     try:
         if hint == Event:
             return msgspec.Raw(value.encode("utf-8", "surrogatepass"))
-        if strict:
-            return msgspec.json.decode(value, type=hint)
-        return msgspec.convert(value, hint, strict=hint == Time)  # not strictly, a number would be seconds since 1970
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        # Not strictly, a number would be seconds since 1970.
+        found = msgspec.json.decode(value, type=hint) if strict else msgspec.convert(value, hint, strict=hint == Time)
+        # In UTC, or Postgres has what is before the year 1 there, and Python cannot read it back.
+        return found.astimezone(dt.UTC) if isinstance(found, dt.datetime) else found
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, OverflowError):
         raise Problem("bad-request", f"The {what} {name} is {shown(value)}: it must be {wanted(hint)}.") from None
 
 
@@ -123,7 +124,7 @@ def wanted(hint: Any) -> str:
     if kind is msgspec.Raw:
         return "JSON"
     if kind is dt.datetime:
-        return "a time with its zone, like 2030-01-31T12:00:00Z, before the year 9999"
+        return "a time with its zone, like 2030-01-31T12:00:00Z, between the years 1 and 9999"
     if kind is bool:
         return "true or false"
     if kind is int:
