@@ -142,6 +142,8 @@ def test_an_unknown_setting_names_the_nearest(database_url: str) -> None:
         (["send", "--type", "1", "--user", "1", "hello"], "needs quotes of its own"),
         (["send", "--type", "1", "--user", "1", '1, "user_id": 2'], "event_data is not JSON"),
         (["send", "--type", "1", "--user", "1", "--url", "ftp://x", "1"], "http://host:port"),
+        (["send", "--type", "1", "--user", "1", "--url", "http://[::1", "1"], "http://host:port"),
+        (["send", "--type", "1", "--user", "1", "--url", "localhost:70000", "1"], "http://host:port"),
         (["send", "--user", "1", "1"], "Missing option '--type'"),
         (["send", "--type", "1", "--user", "1"], "Missing argument 'JSON'"),
         (["send", "--file", "x", "--type", "1"], "--type does not go with --file"),

@@ -79,7 +79,8 @@ class Server:
 
 
 def split(url: str) -> SplitResult:
-    parts = urlsplit(url if "://" in url else f"http://{url}")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise click.BadParameter(f"{url!r} is not like http://host:port.", param_hint="--url")
-    return parts
+    with contextlib.suppress(ValueError):  # of a bracket that does not close, or a port that is none
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return parts
+    raise click.BadParameter(f"{url!r} is not like http://host:port.", param_hint="--url")
