@@ -93,7 +93,7 @@ def headers(settings: Settings) -> str:
 
 def reachable(address: str) -> str:
     """An address that listens everywhere, as one that a client can ask."""
-    return address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//:::", "//[::1]:")
+    return address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
 
 
 def program() -> str:

@@ -9,6 +9,7 @@ import msgspec
 from ..errors import V7Error
 from ..keys import parsed
 from ..settings import Settings
+from ..worker.address import netloc
 from .banner import reachable
 from .options import examples, json_option, settings_options
 from .output import document
@@ -53,7 +54,7 @@ def send(
 ) -> None:
     """Send an event with JSON as its event_data (- reads it from stdin); print its id. Or send a file of events."""
     fields = {"--type": event_type_id, "--user": user_id, "--priority": priority, "--count": count, "JSON": event_data}
-    address = url or reachable(f"http://{settings.host}:{settings.port}")
+    address = url or reachable(f"http://{netloc(settings.host, settings.port)}")
     if file is not None:
         refuse_together("--file", fields)
         from .send_file import send_file

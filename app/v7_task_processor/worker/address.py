@@ -1,10 +1,15 @@
 """Where a node takes events."""
 
+import errno
 import os
 import socket
 
 from ..errors import ConfigurationError
 from ..settings import Settings
+
+PORT_HINT = "Stop what uses it, or choose another with --port or PORT."
+HOST_HINT = "--host or HOST must be an address of this machine: 127.0.0.1 for itself alone, 0.0.0.0 or :: for all."
+HOST_ERRORS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -13,9 +18,22 @@ def listen(settings: Settings) -> socket.socket:
     Raises ConfigurationError where the address cannot be had.
     """
     try:
-        return socket.create_server((settings.host, settings.port), backlog=2048)
+        return bound(settings.host, settings.port)
+    except (socket.gaierror, UnicodeError):  # an empty part in it, as in "a..b", is a UnicodeError
+        why, hint = "there is no such address", HOST_HINT
     except OSError as error:
-        raise ConfigurationError(
-            f"Cannot listen on {settings.host}:{settings.port}: {os.strerror(error.errno or 0)}. "
-            "Stop what uses it, or choose another with --port or PORT."
-        ) from None
+        why, hint = os.strerror(error.errno or 0), HOST_HINT if error.errno in HOST_ERRORS else PORT_HINT
+    raise ConfigurationError(f"Cannot listen on {netloc(settings.host, settings.port)}: {why}. {hint}")
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A name that has addresses of both kinds is taken by the older one, as clients expect of localhost."""
+    families = {found[0] for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+    family = socket.AF_INET if socket.AF_INET in families else socket.AF_INET6
+    both = host == "::" and socket.has_dualstack_ipv6()
+    return socket.create_server((host, port), family=family, backlog=2048, dualstack_ipv6=both)
+
+
+def netloc(host: str, port: int) -> str:
+    """As it stands in a URL."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

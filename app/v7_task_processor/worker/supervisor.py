@@ -23,7 +23,7 @@ from ..observability import counts, logs
 from ..operations import Operator
 from ..queue import Served
 from ..settings import Settings
-from .address import listen
+from .address import listen, netloc
 from .children import Child
 from .lone import LoneWorkers
 from .node import BEAT_SECONDS, Member, node_map, nodes_folder
@@ -220,7 +220,7 @@ class Supervisor:
         if not self.up and all(each.ready for each in [*self.workers, *self.apis]):
             self.up = True
             port = self.listener.getsockname()[1] if self.listener else 0
-            self.on_ready(f"http://{self.settings.host}:{port}" if port else "")
+            self.on_ready(f"http://{netloc(self.settings.host, port)}" if port else "")
 
     async def beat(self) -> None:
         """Say that this node lives; where others have given it up, begin anew under another identity."""

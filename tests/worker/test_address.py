@@ -1,0 +1,54 @@
+"""Where a node takes events."""
+
+import socket
+
+import pytest
+
+from v7_task_processor.errors import ConfigurationError
+from v7_task_processor.settings import Settings
+from v7_task_processor.worker.address import listen, netloc
+
+
+def has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+
+
+@pytest.mark.parametrize(
+    ("host", "clients"),
+    [
+        ("127.0.0.1", ["127.0.0.1"]),
+        ("localhost", ["127.0.0.1"]),
+        pytest.param("::1", ["::1"], marks=needs_ipv6),
+        pytest.param("::", ["::1", "127.0.0.1"], marks=needs_ipv6),
+    ],
+)
+def test_who_reaches_it(host: str, clients: list[str]) -> None:
+    with listen(Settings(host=host, port=0)) as listener:
+        for client in clients:
+            socket.create_connection((client, listener.getsockname()[1]), timeout=5).close()
+
+
+@pytest.mark.parametrize("host", ["999.1.1.1", "192.0.2.1", "2001:db8::1", "a..b", "no.such.name.invalid"])
+def test_a_host_that_is_none_of_this_machine_is_named(host: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^Cannot listen on .*{host}.*:7: .* HOST must be an address of this"):
+        listen(Settings(host=host, port=7))
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with listen(Settings(port=0)) as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(
+            ConfigurationError, match=f"^Cannot listen on 127.0.0.1:{port}: .* choose another with --port"
+        ):
+            listen(Settings(port=port))
+
+
+def test_as_it_stands_in_a_url() -> None:
+    assert (netloc("::1", 80), netloc("v7.example", 80)) == ("[::1]:80", "v7.example:80")
