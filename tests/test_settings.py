@@ -215,3 +215,9 @@ def test_the_data_folder_is_absolute_and_may_begin_at_home(monkeypatch: pytest.M
 def test_the_documents_name_each() -> None:
     table = (Path(__file__).parents[1] / "docs" / "settings.md").read_text()
     assert [name for name in ENVIRONMENT if f"`{name}`" not in table] == []
+
+
+def test_an_env_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(".env").write_bytes("PORT=80\n".encode("utf-16"))
+    assert refusal() == f"The file .env in {tmp_path} cannot be read: not UTF-8."

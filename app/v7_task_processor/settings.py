@@ -95,7 +95,7 @@ def load(flags: Mapping[str, object] | None = None, environment: Mapping[str, st
     Raises ConfigurationError that names the variable and says what would be right.
     """
     environment = os.environ if environment is None else environment
-    file = {name: value for name, value in dotenv_values(".env").items() if value is not None}
+    file = dotenv()
     for source, names in (("the environment", environment), (".env", file)):
         refuse_unknown(names, source)
     values: dict[str, object] = {**given(file, ".env"), **given(environment, "the environment")}
@@ -109,6 +109,15 @@ def load(flags: Mapping[str, object] | None = None, environment: Mapping[str, st
             f"which is {settings.shutdown_seconds:g}, and must be less."
         )
     return settings
+
+
+def dotenv() -> dict[str, str]:
+    """What stands in the file `.env` where one stands, if there is one."""
+    try:
+        return {name: value for name, value in dotenv_values(".env").items() if value is not None}
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise ConfigurationError(f"The file .env in {Path.cwd()} cannot be read: {why}.") from None
 
 
 def given(names: Mapping[str, str], source: str) -> dict[str, object]:
