@@ -66,6 +66,31 @@ async def test_every_event_data_is_kept_as_it_was_sent(connection: Connection, e
     assert await one(connection, "event_data::text", job_id) == (event_data,)
 
 
+@pytest.mark.parametrize(
+    "event_data",
+    [
+        r'"\u0000"',
+        r'{"a\u0000b": [1e5, "\ud800"],  "a\u0000b": "\ud83d\ude00"}',
+        r'["\\u0041", "\\\u0000\\", "\"\\\"\\\\", "\n\/\\/\u005c\\n\\\\u005c"]',
+    ],
+)
+async def test_what_postgres_cannot_take_apart_is_kept_as_it_was_sent(connection: Connection, event_data: str) -> None:
+    plain, trap = json.dumps({**EVENT, "event_data": "x", "correlation_id": "\\u é \\ 😀"}), json.dumps(EVENT)
+    trap = trap.replace('{"a": 1}', event_data)
+    first, second, third = await enqueue_many(connection, f"[{plain}, {trap}, {plain}]")
+    assert await one(connection, "event_type_id, user_id, priority, event_data::text", second) == (1, 2, 3, event_data)
+    for job_id in (first, third):
+        assert await one(connection, "event_data::text, correlation_id", job_id) == ('"x"', "\\u é \\ 😀")
+
+
+@pytest.mark.parametrize("name", ["correlation_id", "traceparent", "x\\u0000"])
+async def test_it_is_refused_where_it_stands_elsewhere(connection: Connection, name: str) -> None:
+    trap = json.dumps([EVENT, {**EVENT, name: "HERE"}]).replace("HERE", r"\u0000").replace(r"\\u", r"\u")
+    with pytest.raises(psycopg.DataError, match=r"^events\[1\]"):
+        await connection.execute("select v7.enqueue_many(%s)", [trap])
+    assert await rows(connection, "select count(*) from v7.jobs") == [(0,)]
+
+
 async def test_limits_of_its_numbers(connection: Connection) -> None:
     extremes = [{**EVENT, **dict.fromkeys(("event_type_id", "user_id", "priority"), n)} for n in (FIRST, LAST)]
     await enqueue_many(connection, extremes)
