@@ -1,6 +1,7 @@
 """`v7 jobs export`: every job once, its event to the letter, and a file that is whole or has not its name."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -96,3 +97,20 @@ def test_a_file_has_its_name_when_it_is_whole(
     assert [each.name for each in tmp_path.iterdir()] == ["jobs.ndjson.part"]
     assert root.run(["jobs", "export", "--output", str(tmp_path / "no" / "where")]) == 2
     assert "cannot be written: No such file or directory" in capsys.readouterr().err
+
+
+def test_what_is_there_and_is_no_file_is_written_to_and_stays(
+    url: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert root.run(["jobs", "export", "--status", "running", "--output", str(pipe)]) == 0
+        assert json.loads(os.read(reader, 65536))["id"] == KEYS["running"]
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+    assert root.run(["jobs", "export", "--output", str(tmp_path)]) == 2
+    assert f"{tmp_path} cannot be written: Is a directory." in capsys.readouterr().err
+    assert [each.name for each in tmp_path.iterdir()] == ["pipe"]

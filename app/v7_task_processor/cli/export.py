@@ -84,12 +84,15 @@ def line(job: JobRow) -> bytes:
 
 @contextlib.contextmanager
 def opened(name: str | None) -> Iterator[IO[bytes]]:
-    """Standard output; or a file that gets its name at the end, so that one which was cut is not taken for whole."""
+    """Standard output; or a file that gets its name at the end, so that one which was cut is not taken for whole. What
+    is there and is no file (/dev/null, a pipe) is written to: to give its name to a file would take it away."""
     if name is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    part = Path(f"{name}.part")
+    target = Path(name)
+    is_file = target.is_file() or not target.exists()
+    part = Path(f"{name}.part") if is_file else target
     try:
         file = part.open("wb")
     except OSError as error:
@@ -97,5 +100,7 @@ def opened(name: str | None) -> Iterator[IO[bytes]]:
     with file:
         yield file
         file.flush()
-        os.fsync(file.fileno())
-    part.replace(name)
+        if is_file:
+            os.fsync(file.fileno())
+    if is_file:
+        part.replace(target)
