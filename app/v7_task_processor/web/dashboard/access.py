@@ -106,8 +106,8 @@ class Guard:
         for key in self.keys.entries:
             if key.secret is not None and hmac.compare_digest(signature.encode(), signed(key.secret, until).encode()):
                 found = key
-        lasts = until.isdecimal() and time.time() < int(until)
-        return found if lasts and found is not None and found.may("read") else None
+        # Only what we signed is a number that int takes.
+        return found if found is not None and found.may("read") and time.time() < int(until) else None
 
 
 def signed(secret: str, text: str) -> str:
