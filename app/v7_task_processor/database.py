@@ -16,7 +16,7 @@ from .errors import ConfigurationError, DatabaseUnavailable
 if TYPE_CHECKING:  # half a second to import, and most processes never migrate or list
     import sqlalchemy as sa
 
-SCHEMA_VERSION = "0012"
+SCHEMA_VERSION = "0013"
 """The migration that this release needs."""
 
 

@@ -56,8 +56,8 @@ async def test_one_worker_takes_exactly_the_best_that_there_are(claimer: Claimer
             ids = await queue.enqueue(claimer.connection, sent)
             waiting += zip((each.priority for each in sent), ids, strict=True)  # ids grow as positions do
         else:
-            batch, few = chance.randint(1, 10), chance.choice([2, 10])  # events of two bytes each
-            claim = await claimer.claim(batch, time, bytes_max=2 * few)
+            batch, few = chance.randint(1, 10), chance.choice([2, 10])  # events of two bytes, and one that says so
+            claim = await claimer.claim(batch, time, bytes_max=3 * few)
             waiting.sort()
             count = min(batch, few)
             assert [(job.priority, job.id) for job in claim.jobs] == waiting[:count]
