@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from functools import partial
 from typing import cast
 
 import uvloop
@@ -52,9 +53,7 @@ async def posted(port: int, body: str, connections: int, seconds: float) -> dict
     began = time.perf_counter()
     ends = [loop.create_future() for _ in range(connections)]
     opened = [
-        await loop.create_connection(
-            lambda end=end: Connection(request, began + seconds, latencies, end), "127.0.0.1", port
-        )
+        await loop.create_connection(partial(Connection, request, began + seconds, latencies, end), "127.0.0.1", port)
         for end in ends
     ]
     await asyncio.gather(*ends)

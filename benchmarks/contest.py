@@ -3,7 +3,7 @@
 import contextlib
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from database import Database
@@ -41,7 +41,7 @@ class Contest(NamedTuple):
 
     unit: str
     better: str
-    sides: dict[str, Measure | Filled]
+    sides: Mapping[str, Measure | Filled]
     bases: tuple[str, ...] | None = None
 
     def compared_with(self) -> list[str]:

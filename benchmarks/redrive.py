@@ -87,7 +87,7 @@ def live(database: Database, redriving: bool = False) -> dict[str, float]:
     figures |= {"start p50": float(waits[0]), "start p99": float(waits[1]), "% out of turn": float(waits[2])}
     if redriving:
         seconds = "extract(epoch from finished_at - started_at)"
-        rate = database.value(f"select done / {seconds} from v7.operations")  # type: ignore[arg-type]
+        rate = database.value(f"select done / {seconds} from v7.operations")
         figures["redriven/s"] = float(rate)
     return figures
 
@@ -121,7 +121,7 @@ async def post(database: Database, port: int) -> list[float]:
     latencies: list[float] = []
     ends = [loop.create_future() for _ in range(CONNECTIONS)]
     opened = [
-        await loop.create_connection(lambda end=end: Paced(request, float("inf"), latencies, end), "127.0.0.1", port)
+        await loop.create_connection(partial(Paced, request, float("inf"), latencies, end), "127.0.0.1", port)
         for end in ends
     ]
     await asyncio.sleep(SECONDS_MIN)

@@ -38,8 +38,10 @@ def set_up(server: Cluster, **settings: str) -> None:
     for name, setting in settings.items():
         server.sql(f"alter system set {name} = '{setting}'")
     server.sql("select pg_reload_conf()")
-    for name, setting in settings.items():
-        wait_until(lambda name=name, setting=setting: value(server, f"show {name}") == setting, f"{name} is {setting}")
+    wait_until(
+        lambda: all(value(server, f"show {name}") == setting for name, setting in settings.items()),
+        f"it has {settings}",
+    )
 
 
 def catch_up(server: Cluster, of: Cluster) -> None:

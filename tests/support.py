@@ -77,8 +77,8 @@ async def take_one(connection: Connection, worker_id: int, served: Served = EVER
 
 
 async def rows(connection: Connection, statement: str, *values: object) -> list[tuple[Any, ...]]:
-    cursor = await connection.execute(statement, values)  # type: ignore[call-overload]
-    return await cursor.fetchall()  # type: ignore[no-any-return]
+    cursor = await connection.execute(statement, values)
+    return await cursor.fetchall()
 
 
 async def one(connection: Connection, columns: str, job_id: int) -> tuple[Any, ...]:

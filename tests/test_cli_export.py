@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from v7_task_processor import listing
 from v7_task_processor.cli import export, root
 
 from .population import KEYS, NUL_EVENT, populate
@@ -67,13 +68,13 @@ def test_large_events_make_small_pages(
     url: str, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
-    whole = export.listing.jobs_page
+    whole = listing.jobs_page
 
     def noted(*arguments: Any, limit: int, **options: Any) -> Any:
         asked.append(limit)
         return whole(*arguments, limit=limit, **options)
 
-    monkeypatch.setattr(export.listing, "jobs_page", noted)
+    monkeypatch.setattr(listing, "jobs_page", noted)
     monkeypatch.setattr(export, "PAGE", 8)
     monkeypatch.setattr(export, "PAGE_BYTES_MAX", 1)
     exported(capfdbinary)

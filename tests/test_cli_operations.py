@@ -51,7 +51,12 @@ def test_by_filters_on_a_database_without_a_node(shell: Shell) -> None:
 def test_it_asks_and_takes_no_for_an_answer(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     asked: list[str] = []
-    monkeypatch.setattr("click.termui.visible_prompt_func", lambda prompt: asked.append(prompt) or "n")
+
+    def no(prompt: str) -> str:
+        asked.append(prompt)
+        return "n"
+
+    monkeypatch.setattr("click.termui.visible_prompt_func", no)
     says = shell("jobs", "priority", "--to", -5, "--all", code=root.INTERRUPTED)
     assert "Give 8 jobs the priority -5?" in says + asked[0]
     assert shell.rows("select count(*) from v7.operations") == [(2,)]

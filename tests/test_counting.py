@@ -1,7 +1,7 @@
 """Counts in the database: each process's once, the sum of all never less than it was."""
 
 import asyncio
-from collections.abc import Iterator
+import time
 from typing import Any
 
 import psycopg
@@ -14,6 +14,7 @@ from v7_task_processor.listing import measures, reading
 from v7_task_processor.observability import families
 from v7_task_processor.observability.counts import Counts
 from v7_task_processor.queue import Connection
+from v7_task_processor.schema import metrics
 
 from .support import rows, until_waiting
 from .web.support import proxied
@@ -138,9 +139,8 @@ async def test_a_writer_and_a_folder_at_once(connection: Connection, database_ur
 
 
 @pytest.fixture
-def few_types(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def few_types(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measures, "TYPES_MAX", 2)
-    return
 
 
 async def by_type(url: str) -> dict[str, float]:
@@ -204,7 +204,7 @@ async def test_it_is_written_when_it_is_time(
 ) -> None:
     one = account(1)
     clock: dict[str, Any] = {"now": 1000.0}
-    monkeypatch.setattr(counting.time, "monotonic", lambda: clock["now"])
+    monkeypatch.setattr(time, "monotonic", lambda: clock["now"])
     await one.keep_in_time(connection)
     claim(one, 1)
     clock["now"] += counting.WRITE_SECONDS / 2
@@ -217,4 +217,4 @@ async def test_it_is_written_when_it_is_time(
 
 def test_every_count_is_read_as_it_is_kept(database_url: str) -> None:
     with reading(database_url) as connection:
-        assert connection.scalars(sa.select(measures.metrics.c.counts)).all() == [{}]
+        assert connection.scalars(sa.select(metrics.c.counts)).all() == [{}]

@@ -1,7 +1,5 @@
 """What a process counts of the events that telemetry publishes."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from v7_task_processor.observability import counts as module
@@ -10,7 +8,7 @@ from v7_task_processor.observability.counts import TYPES_MAX, Counts, collect
 
 
 @pytest.fixture
-def counts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counts]:
+def counts(monkeypatch: pytest.MonkeyPatch) -> Counts:
     monkeypatch.setattr(telemetry, "_subscribers", [])
     return collect()
 

@@ -72,7 +72,7 @@ def test_migrating_tells_what_it_did_and_does_it_once(empty_database_url: str) -
 
 
 def test_of_several_that_migrate_at_once_one_does_it(empty_database_url: str) -> None:
-    done: list[tuple[str | None, str]] = []
+    done: list[tuple[str | None, str | None]] = []
     threads = [
         threading.Thread(target=lambda: done.append(database.migrate(empty_database_url)), daemon=True)
         for _ in range(3)

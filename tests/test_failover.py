@@ -77,7 +77,7 @@ async def test_a_standby_says_that_it_is_one(
         with pytest.raises(psycopg.OperationalError, match=database.READ_ONLY):
             await database.connect(second.url)
         async with await database.connect(either(second, first)) as connection:
-            assert await maintenance.recognise(connection) is None
+            await maintenance.recognise(connection)
         for command in ("run", "api", "worker"):
             assert (
                 root.run([command, "--database-url", second.url, "--port", "0"][: 3 if command == "worker" else 5])

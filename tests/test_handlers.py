@@ -295,10 +295,10 @@ def test_groups_endless_chains_and_deep_recursion_are_described() -> None:
 
     chained = ValueError("first")
     chained.__cause__ = chained
-    group: BaseException = ValueError("leaf")
+    group: Exception = ValueError("leaf")
     for _ in range(2000):
-        group = ExceptionGroup("group", [group])  # type: ignore[list-item]
-    errors = [chained, group]
+        group = ExceptionGroup("group", [group])
+    errors: list[BaseException] = [chained, group]
     try:
         deep()
     except RecursionError as error:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -48,7 +49,7 @@ def test_every_transition_names_its_job_and_no_line_holds_an_event_or_a_secret(
         connection.execute("alter table v7.jobs add constraint mine check (user_id <> 13)")
         connection.execute("alter table v7.finished_jobs add constraint mine check (user_id <> 14)")
     url = make_conninfo(database_url, password=PASSWORD)
-    given = {"LOG_LEVEL": "debug", "LOG_FORMAT": log_format, **SECRETS}
+    given: dict[str, Any] = {"LOG_LEVEL": "debug", "LOG_FORMAT": log_format, **SECRETS}
     with node(tmp_path / "node", url, "run", ENDS, **given) as one:
         address, headers = one.address(), {"X-API-Key": SECRETS["V7_API_KEYS"], "Idempotency-Key": "k"}
         for do, user_id in [("end", 1), ("fail", 1), ("snooze", 1), ("end", 13), ("end", 14)]:

@@ -2,6 +2,7 @@
 
 import http.client
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -58,7 +59,12 @@ def outcomes(found: Scrape) -> dict[str, float]:
 
 @pytest.mark.slow
 def test_all_processes_of_all_nodes_are_one_sum_and_it_outlives_them(database_url: str, tmp_path: Path) -> None:
-    settings = {"V7_API_PROCESSES": 2, "V7_WORKER_PROCESSES": 2, "V7_RETRY_SECONDS": 0, "V7_MAX_RETRIES": 2}
+    settings: dict[str, Any] = {
+        "V7_API_PROCESSES": 2,
+        "V7_WORKER_PROCESSES": 2,
+        "V7_RETRY_SECONDS": 0,
+        "V7_MAX_RETRIES": 2,
+    }
     with (
         node(tmp_path / "one", database_url, "run", **settings) as one,
         node(tmp_path / "two", database_url, "worker", **settings) as two,

@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -64,7 +65,11 @@ sys.meta_path.insert(0, Refuse())
 
 def test_from_the_senders_trace_to_the_handlers_spans(database_url: str, tmp_path: Path) -> None:
     """They are collected for a minute: so it is the end of the worker that sends them, in order."""
-    given = {"OTEL_BSP_SCHEDULE_DELAY": 60_000, "OTEL_TRACES_SAMPLER": "always_on", "OTEL_SERVICE_NAME": "shop"}
+    given: dict[str, Any] = {
+        "OTEL_BSP_SCHEDULE_DELAY": 60_000,
+        "OTEL_TRACES_SAMPLER": "always_on",
+        "OTEL_SERVICE_NAME": "shop",
+    }
     with Receiver() as receiver:
         given["OTEL_EXPORTER_OTLP_ENDPOINT"] = receiver.url
         with node(tmp_path / "node", database_url, "run", TRACES, **given) as one:
@@ -123,7 +128,7 @@ def test_what_is_not_installed_is_told_and_hinders_nothing(database_url: str, tm
     (tmp_path / "instead").mkdir()
     (tmp_path / "instead" / "sitecustomize.py").write_text(NOT_INSTALLED)
     path = os.pathsep.join(filter(None, [str(tmp_path / "instead"), os.environ.get("PYTHONPATH")]))
-    instead = {"PYTHONPATH": path, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+    instead: dict[str, Any] = {"PYTHONPATH": path, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
     with node(tmp_path / "node", database_url, **instead) as one:
         wait_for_end(database_url)
         assert one.stop() == 0

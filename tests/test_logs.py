@@ -3,14 +3,15 @@
 import json
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
 import structlog
 
-from v7_task_processor.observability import logs, seldom, telemetry
-from v7_task_processor.observability.seldom import LINES_MAX, Flood, Seldom
+from v7_task_processor.observability import logs, telemetry
+from v7_task_processor.observability.seldom import CAUSES_MAX, LINES_MAX, Flood, Seldom
 from v7_task_processor.settings import Settings
 
 Said = Callable[[], list[str]]
@@ -94,7 +95,7 @@ def test_a_flood_of_failures_hides_no_other_cause(
     configured: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [100.0]
-    monkeypatch.setattr(seldom.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     said = configured(log_format="json")
     for _ in range(1000):
         telemetry.publish("job.failed", **FAILED)
@@ -115,12 +116,12 @@ def test_what_a_flood_remembers_is_bounded() -> None:
     flood = Flood()
     for cause in range(5000):
         flood.lets({}, cause)
-    assert len(flood.causes) <= seldom.CAUSES_MAX
+    assert len(flood.causes) <= CAUSES_MAX
 
 
 def test_each_cause_is_told_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
-    monkeypatch.setattr(seldom.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     once = Seldom()
     assert [once.allows(ValueError("a")), once.allows(ValueError("b")), once.allows(KeyError("c"))] == [
         *(True, False, True)

@@ -81,7 +81,7 @@ def test_squawk_finds_nothing_that_stops_the_others(before: str, after: str, tmp
     """No index made under a lock, no column that rewrites its table, no constraint that reads all of it."""
     file = tmp_path / f"{after}.sql"
     file.write_text(migration.sql(before, after))
-    checked = [SQUAWK, "--config", Path(__file__).parents[1] / ".squawk.toml", file]
+    checked: list[str | Path] = [SQUAWK, "--config", Path(__file__).parents[1] / ".squawk.toml", file]
     said = subprocess.run(checked, capture_output=True, text=True, check=False)
     assert said.returncode == 0, said.stdout + said.stderr
 
@@ -96,7 +96,7 @@ def test_what_takes_something_away_says_whom_it_still_serves(before: str, after:
 def test_squawk_would_find_it(tmp_path: Path) -> None:
     file = tmp_path / "bad.sql"
     file.write_text("create index jobs_user on v7.jobs (user_id);")
-    checked = [SQUAWK, "--config", Path(__file__).parents[1] / ".squawk.toml", file]
+    checked: list[str | Path] = [SQUAWK, "--config", Path(__file__).parents[1] / ".squawk.toml", file]
     said = subprocess.run(checked, capture_output=True, text=True, check=False)
     assert "require-concurrent-index-creation" in said.stdout
     assert said.returncode != 0
@@ -114,7 +114,7 @@ def test_no_event_waits_longer_than_a_fifth_of_a_second_for_it(empty_database_ur
     ):
         report.execute("select count(*) from v7.finished_jobs")
         migrating = pool.submit(database.migrate, empty_database_url)
-        tries = set()
+        tries: set[object] = set()
         waits = """select xact_start from pg_locks l join pg_stat_activity a using (pid)
             where l.relation = 'v7.finished_jobs'::regclass and not l.granted"""
         while len(tries) < 3:

@@ -19,7 +19,7 @@ from .nodes import wait_until
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+BLOCKS: list[str] = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
 HANDLERS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 START_SECONDS_MAX, AGAIN_SECONDS_MAX = 60, 5
 

@@ -4,11 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from v7_task_processor import settings
 from v7_task_processor.errors import ConfigurationError
-from v7_task_processor.settings import ENVIRONMENT, FILES, Settings, load
+from v7_task_processor.settings import ENVIRONMENT, FILES, Settings, data_path, load
 
 PASSWORD_IN_A_LOCAL = """
 import logging
@@ -126,9 +126,9 @@ def test_a_bad_value_is_told_with_what_would_be_right(name: str, value: str, wan
 @pytest.mark.parametrize(("name", "value"), [("V7_API_KEYS", "\tx, "), ("V7_ADMIN_TOKEN", "x"), ("DATABASE_URL", "x")])
 def test_a_secret_is_never_shown(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
-        raise settings.msgspec.ValidationError(value)
+        raise msgspec.ValidationError(value)
 
-    monkeypatch.setattr(settings.msgspec, "convert", refuse)
+    monkeypatch.setattr(msgspec, "convert", refuse)
     assert refusal(**{name: value}).startswith(f"{name} is (hidden): it must be ")
 
 
@@ -208,8 +208,8 @@ def test_a_traceback_in_the_log_shows_no_local_variables(log_format: str) -> Non
 
 def test_the_data_folder_is_absolute_and_may_begin_at_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert settings.data_path(Settings()) == tmp_path / ".v7"
-    assert settings.data_path(Settings(data_dir="~/x")) == tmp_path / "home" / "x"
+    assert data_path(Settings()) == tmp_path / ".v7"
+    assert data_path(Settings(data_dir="~/x")) == tmp_path / "home" / "x"
 
 
 def test_the_documents_name_each() -> None:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -47,8 +48,9 @@ with psycopg.connect(sys.argv[1]) as connection:
 def process(code: str, argument: object) -> Iterator[subprocess.Popen[str]]:
     """Runs until it is killed or the block ends."""
     command = [sys.executable, "-W", "error", "-c", code, str(argument)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, text=True, **pipes) as child:  # type: ignore[call-overload]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, text=True, stdin=pipe, stdout=pipe, stderr=pipe) as child:
+        assert child.stdin is not None
         try:
             yield child
         finally:
@@ -57,9 +59,9 @@ def process(code: str, argument: object) -> Iterator[subprocess.Popen[str]]:
 
 
 @contextlib.contextmanager
-def stranger(command: list[str], **options: object) -> Iterator[subprocess.Popen[bytes]]:
+def stranger(command: list[str], **options: Any) -> Iterator[subprocess.Popen[Any]]:
     """A process that has nothing to do with the server; killed when the block ends."""
-    with subprocess.Popen(command, **options) as child:  # type: ignore[call-overload]
+    with subprocess.Popen(command, **options) as child:
         try:
             yield child
         finally:
@@ -88,7 +90,7 @@ def stopped(folder: Path) -> bool:
 
 def execute(url: str, statement: str) -> list[tuple[object, ...]]:
     with psycopg.connect(url) as connection:
-        cursor = connection.execute(statement)  # type: ignore[call-overload]
+        cursor = connection.execute(statement)
         return cursor.fetchall() if cursor.description else []
 
 

@@ -5,7 +5,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -102,14 +102,14 @@ class Lab:
             if place.command in ("api", "run"):
                 place.node.address()
             if place.command in ("worker", "run"):
-                wait_until(lambda at=place: at.node.workers(), f"{place.name} has workers")
+                wait_until(place.node.workers, f"{place.name} has workers")
             place.notice()
         workers = sum(place.command in ("worker", "run") for place in self.places.values())
         registered = "select count(distinct node_id) from v7.workers where node_id is not null"
         wait_until(lambda: self.cluster.sql(registered)[0][0] >= workers, "its workers are registered")
         return self
 
-    def send(self, mix: dict[str, float] = CALM, count: int = 8, a_second: float = 200.0) -> Clients:
+    def send(self, mix: Mapping[str, float] = CALM, count: int = 8, a_second: float = 200.0) -> Clients:
         """Clients of all its APIs."""
         addresses = [
             ("127.0.0.1", int(place.node.environment["PORT"]))

@@ -8,8 +8,11 @@ import os
 import random
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from ..nodes import wait_until
 
 HANDLERS = '''
 import asyncio, hashlib, json, os, secrets, signal, sys, time
@@ -95,7 +98,7 @@ class Notes:
 class Clients:
     """Threads that send events, each a line before its first byte leaves and a line after its answer came."""
 
-    def __init__(self, addresses: list[tuple[str, int]], notes: Notes, seed: int, mix: dict[str, float]) -> None:
+    def __init__(self, addresses: list[tuple[str, int]], notes: Notes, seed: int, mix: Mapping[str, float]) -> None:
         self.addresses, self.notes, self.seed, self.mix = addresses, notes, seed, mix
         self.stopped = threading.Event()
         self.threads: list[threading.Thread] = []
@@ -110,6 +113,11 @@ class Clients:
             self.threads.append(thread)
             thread.start()
         return self
+
+    def wait_for(self, count: int) -> None:
+        """Until so many more were answered."""
+        goal = self.answers.get(200, 0) + count
+        wait_until(lambda: self.answers.get(200, 0) >= goal, "clients were answered")
 
     def run(self, number: int, pause: float) -> None:
         chance = random.Random(f"{self.seed}-{number}")

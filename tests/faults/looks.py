@@ -39,7 +39,7 @@ def states(url: str) -> dict[int, tuple[str, int]]:
 
 def beats(cluster: Cluster) -> dict[object, object]:
     """When each node last said that it lives."""
-    return dict(cluster.sql("select id, heartbeat_at from v7.workers where node_id is null order by id"))  # type: ignore[arg-type]
+    return dict(cluster.sql("select id, heartbeat_at from v7.workers where node_id is null order by id"))
 
 
 def check_one_dead(url: str, one: Node, bad: int, neighbours: list[int]) -> None:

@@ -235,9 +235,9 @@ class Pair:
         hosts = ",".join(["127.0.0.1"] * len(self.members))
         return f"host={hosts} port={ports} user=postgres dbname=v7 target_session_attrs=read-write connect_timeout=3"
 
-    def sql(self, statement: str, *values: object) -> list[tuple[object, ...]]:
+    def sql(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.socket_url, autocommit=True) as connection:
-            cursor = connection.execute(statement, values or None)  # type: ignore[call-overload]
+            cursor = connection.execute(statement, values or None)
             return cursor.fetchall() if cursor.description else []
 
     def primary(self) -> Member:

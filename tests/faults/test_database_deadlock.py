@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import random
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -85,7 +86,7 @@ def test_ends_and_retries_beside_people_who_change_rows_in_any_order(cluster: Cl
     """Whoever loses, each job ends once, and each charge stands."""
     chance = random.Random(30)
     good, bad = enqueue(cluster.url, {}, count=600), enqueue(cluster.url, {"do": "fail"}, count=200)
-    settings = {"V7_MAX_RETRIES": 3, "V7_RETRY_SECONDS": 0.01, "V7_WORKER_PROCESSES": 2}
+    settings: dict[str, Any] = {"V7_MAX_RETRIES": 3, "V7_RETRY_SECONDS": 0.01, "V7_WORKER_PROCESSES": 2}
     with (
         node(tmp_path / "a", cluster.url, **settings) as a,
         node(tmp_path / "b", cluster.url, **settings) as b,

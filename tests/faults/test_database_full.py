@@ -70,18 +70,21 @@ def test_there_is_no_room_for_tables(
     with node(tmp_path / "node", cluster.url, "run", V7_CONCURRENCY=100) as one:
         address = one.address()
         told = [post(address, EVENT)]
+
+        def tell() -> tuple[int, str]:
+            told.append(post(address, BULKY))
+            return told[-1]
+
         slow = enqueue(cluster.url, {"do": "sleep", "seconds": 3, "filling": "x" * 500}, count=60)
         wait_until(lambda: len(one.starts()) == 61, "all run")
         with filled(disk):
-            refused = wait_until(
-                lambda: (told.append(post(address, BULKY)), told[-1][0] != 200 and told[-1])[1], "full"
-            )
+            refused = wait_until(lambda: (answer := tell())[0] != 200 and answer, "full")
             wait_until(lambda: len([1 for job, _, _ in one.noted("end") if job in slow]) == 60, "they have ended")
             wait_until(lambda: "No space left on device" in one.said(), "the worker meets it")
             assert post(address, BULKY) == refused
             assert "running" in {status for _, status, _ in jobs(cluster.socket_url)}
         began = time.monotonic()
-        wait_until(lambda: (told.append(post(address, BULKY)), told[-1][0] == 200)[1], "events are taken again")
+        wait_until(lambda: tell()[0] == 200, "events are taken again")
         wait_for_end(cluster.socket_url)
         seconds = time.monotonic() - began
         record_property("recovery_seconds", round(seconds, 2))

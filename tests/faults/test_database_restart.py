@@ -2,6 +2,7 @@
 
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -101,7 +102,7 @@ def test_one_process_of_postgres_is_killed(cluster: Cluster, tmp_path: Path, rec
         busy(lab)
         crashes, seconds = [], []
         for statement in ("with fresh as", "delete from v7.jobs", "insert into v7.jobs"):  # claims, ends, begins
-            [pid, *_] = wait_until(lambda it=statement: cluster.sql(DOES, it), "somebody does it")
+            [pid, *_] = wait_until(partial(cluster.sql, DOES, statement), "somebody does it")
             began = time.monotonic()
             psutil.Process(int(str(pid[0]))).kill()
             wait_until(

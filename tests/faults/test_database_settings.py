@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -55,8 +56,8 @@ def test_a_role_with_timeouts_that_all_our_statements_exceed(hostile: str, clust
         enqueue(cluster.socket_url, {"do": "fail"})
         wait_for_end(cluster.socket_url)
         for _ in range(3):  # idle for longer than a session may be
-            last = cluster.sql(beat)
-            wait_until(lambda last=last: cluster.sql(beat) > last, "the node beats")
+            [(last,)] = cluster.sql(beat)
+            wait_until(partial(cluster.sql, f"{beat} and heartbeat_at > %s", last), "the node beats")
         assert post(address, EVENT)[0] == 200
         wait_for_end(cluster.socket_url)
         assert cluster.sql(identities) == before

@@ -65,7 +65,8 @@ class Memory:
 
     def __init__(self, pid: int) -> None:
         self.process = psutil.Process(pid)
-        self.before = self.most = self.process.memory_info().rss
+        self.before: int = self.process.memory_info().rss
+        self.most: int = self.before
         self.stopped = threading.Event()
         self.thread = threading.Thread(target=self.watch)
 

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg
@@ -94,7 +95,7 @@ def test_handlers_that_do_not_end(
     tell: Callable[[Node], None], database_url: str, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """It ends within its time all the same; what they ran goes back uncharged, no suspect, and runs on the next."""
-    settings = {"V7_SHUTDOWN_SECONDS": SHUTDOWN_SECONDS, "V7_WORKER_PROCESSES": 3, "V7_CONCURRENCY": 1}
+    settings: dict[str, Any] = {"V7_SHUTDOWN_SECONDS": SHUTDOWN_SECONDS, "V7_WORKER_PROCESSES": 3, "V7_CONCURRENCY": 1}
     with node(tmp_path / "node", database_url, handlers=HANDLERS, program=GROUP, **settings) as one:
         ids = run_stubborn(one)
         told_at = time.monotonic()
@@ -112,7 +113,7 @@ def test_handlers_that_do_not_end(
 @pytest.mark.slow
 @pytest.mark.fault(73)
 def test_told_twice(database_url: str, tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
-    settings = {"V7_SHUTDOWN_SECONDS": 1000, "V7_WORKER_PROCESSES": 3, "V7_CONCURRENCY": 1}
+    settings: dict[str, Any] = {"V7_SHUTDOWN_SECONDS": 1000, "V7_WORKER_PROCESSES": 3, "V7_CONCURRENCY": 1}
     with node(tmp_path / "node", database_url, handlers=HANDLERS, program=GROUP, **settings) as one:
         ids = run_stubborn(one)
         interrupt_group(one)
@@ -132,7 +133,7 @@ def test_as_the_first_process_of_a_container(
     """The kernel gives the first process no default for signals: what it does not handle does nothing."""
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         pytest.skip("a process namespace needs root and unshare")
-    settings = {"V7_SHUTDOWN_SECONDS": SHUTDOWN_SECONDS, "V7_WORKER_PROCESSES": 3, "V7_CONCURRENCY": 1}
+    settings: dict[str, Any] = {"V7_SHUTDOWN_SECONDS": SHUTDOWN_SECONDS, "V7_WORKER_PROCESSES": 3, "V7_CONCURRENCY": 1}
     with node(tmp_path / "node", database_url, handlers=HANDLERS, program=WORLD, **settings) as one:
         ids = run_stubborn(one)
         told_at = time.monotonic()
@@ -148,7 +149,7 @@ def test_while_the_database_answers_nothing(
     database_url: str, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """It waits for its own time and a few seconds, and not for what will never come."""
-    settings = {"V7_SHUTDOWN_SECONDS": SHUTDOWN_SECONDS, "V7_WORKER_PROCESSES": 2}
+    settings: dict[str, Any] = {"V7_SHUTDOWN_SECONDS": SHUTDOWN_SECONDS, "V7_WORKER_PROCESSES": 2}
     with (
         proxied(database_url) as proxy,
         node(tmp_path / "node", proxy.through(), handlers=HANDLERS, **settings) as one,

@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ CONFIGURATION = Path(__file__).parents[2] / "deploy" / "haproxy" / "haproxy.cfg"
 CLIENTS, A_SECOND = 32, 100.0
 MIX = {"ok": 80, "sleep": 20}
 """Nothing that fails by itself: then nothing is charged, or we did it."""
-SETTINGS = {"V7_SHUTDOWN_SECONDS": 20, "V7_GRACE_SECONDS": 5}
+SETTINGS: dict[str, Any] = {"V7_SHUTDOWN_SECONDS": 20, "V7_GRACE_SECONDS": 5}
 APIS, WORKERS = ("one", "two"), ("a", "b", "c")
 
 pytestmark = [
@@ -132,16 +133,10 @@ def check(lab: Lab, clients: Clients) -> None:
     assert report.counts["succeeded"] == clients.answers[200]
 
 
-def more(clients: Clients, count: int) -> None:
-    """Until so many more were answered."""
-    goal = clients.answers.get(200, 0) + count
-    wait_until(lambda: clients.answers.get(200, 0) >= goal, "clients were answered")
-
-
 def roll(lab: Lab, rounds: int, record_property: Record) -> None:
     with deployed(lab) as balancer:
         clients = send(lab, balancer)
-        more(clients, 20 * CLIENTS)
+        clients.wait_for(20 * CLIENTS)
         calm = len(answered(lab))
         for name in itertools.chain.from_iterable([*APIS, *WORKERS] for _ in range(rounds)):
             replace(lab, balancer, name)
@@ -216,7 +211,7 @@ def test_with_a_migration_forward_and_back(cluster: Cluster, tmp_path: Path, rec
     new, old = mutated(next_release(tmp_path / "next")), {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
     with Lab(tmp_path / "lab", cluster, 2, **SETTINGS) as lab, deployed(lab) as balancer:
         clients = send(lab, balancer)
-        more(clients, 5 * CLIENTS)
+        clients.wait_for(5 * CLIENTS)
         record_property("migrate_seconds", migrate(lab, new))
         for environment in (new, old):
             assert schemas(lab) == "9999"
@@ -224,6 +219,6 @@ def test_with_a_migration_forward_and_back(cluster: Cluster, tmp_path: Path, rec
                 replace(lab, balancer, name, environment)
         record_property("migrate_back_seconds", migrate(lab, new, "--to", SCHEMA_VERSION))
         assert schemas(lab) == SCHEMA_VERSION
-        more(clients, 5 * CLIENTS)
+        clients.wait_for(5 * CLIENTS)
         record_property("slowest_seconds", max(seconds for _, seconds in answered(lab)))
         check(lab, clients)

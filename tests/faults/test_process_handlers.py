@@ -3,6 +3,7 @@
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -99,7 +100,7 @@ def test_a_handler_that_tells_its_own_process_to_end_and_does_not_is_charged_alo
     handlers = NEIGHBOUR + "    await asyncio.sleep(4 if job.attempt == 1 else 0)\n" + handler(body)
     neighbours = enqueue(database_url, {}, count=3)
     bad = enqueue(database_url, {}, event_type_id=2)
-    settings = {"V7_MAX_RETRIES": 2, "V7_RETRY_SECONDS": 0, "V7_SHUTDOWN_SECONDS": 3}
+    settings: dict[str, Any] = {"V7_MAX_RETRIES": 2, "V7_RETRY_SECONDS": 0, "V7_SHUTDOWN_SECONDS": 3}
     with node(tmp_path / "node", database_url, handlers=handlers, **settings) as one:
         wait_for_end(database_url)
         assert one.stop() == 0

@@ -154,7 +154,7 @@ def test_a_killed_supervisor_leaves_no_worker_and_its_successor_takes_back_at_on
 
 def is_alive(process: psutil.Process) -> bool:
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 

@@ -177,7 +177,7 @@ def test_lines_that_nobody_reads_are_bounded_by_their_size_and_the_lost_ones_are
         lines.emit(record)
     assert lines.chars_in - lines.chars_out <= CHARS_MAX + 1_000_001
     assert lines.dropped >= 90
-    written = []
+    written: list[bytes] = []
     while sum(map(len, written)) < lines.chars_in:
         written.append(os.read(read, 2**20))
     lines.say("the last")

@@ -5,6 +5,7 @@ import datetime as dt
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -143,7 +144,7 @@ def test_a_nodes_clock_is_set(cluster: Cluster, clock: Clock, tmp_path: Path) ->
 
 
 @contextlib.contextmanager
-def two_nodes(cluster: Cluster, folder: Path, **environment: str) -> Iterator[tuple[Node, Node]]:
+def two_nodes(cluster: Cluster, folder: Path, **environment: Any) -> Iterator[tuple[Node, Node]]:
     """The second has its clock in `environment`."""
     with node(folder / "a", cluster.url) as a, node(folder / "b", cluster.url, **environment) as b:
         wait_until(lambda: a.said() and b.said() and len(beats(cluster)) == 2, "both work")

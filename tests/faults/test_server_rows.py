@@ -8,13 +8,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from v7_task_processor import database
+from v7_task_processor import database, queue
 from v7_task_processor.counting import Account
 from v7_task_processor.maintenance import Chores
 from v7_task_processor.observability.counts import Counts
 from v7_task_processor.queue import Connection
 from v7_task_processor.settings import Settings
-from v7_task_processor.worker import node as module
 from v7_task_processor.worker.node import Member
 from v7_task_processor.worker.slots import NodeMap
 
@@ -126,7 +125,7 @@ def test_the_queue_of_notifications_is_full(deaf: Cluster, tmp_path: Path) -> No
     """Events are taken, retried, rescued and handled as ever, if up to a second later: each worker polls."""
     with full_queue(deaf), node(tmp_path / "node", deaf.url, "run", V7_RETRY_SECONDS=0.5, V7_MAX_RETRIES=2) as one_node:
         address = one_node.address()
-        for do in [{}] * 20 + [{"do": "fail"}, {"do": "die"}]:
+        for do in [*[{}] * 20, {"do": "fail"}, {"do": "die"}]:
             status, text = post(address, {"user_id": 1, "priority": 1, "event_data": do, "event_type_id": 1})
             assert status == 200, text
         wait_for_end(deaf.url)
@@ -140,7 +139,7 @@ async def test_a_lost_node_is_rescued_from_while_nobody_can_be_notified(deaf: Cl
     async with await database.connect(deaf.url) as connection:
         (job_id,) = await add(connection)
         await take(connection, await worker(connection))
-        (lost,) = await module.queue.nodes(connection)
+        (lost,) = await queue.nodes(connection)
         member = Member(Settings(), deaf.url, NodeMap.create(tmp_path / "node.map", 1, 10), "token")
         with full_queue(deaf):
             with pytest.raises(psycopg.OperationalError):  # of the waking, which was to come last

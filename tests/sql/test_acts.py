@@ -2,7 +2,8 @@
 
 import asyncio
 import datetime as dt
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import psycopg
 import pytest
@@ -13,7 +14,7 @@ from v7_task_processor.queue import Connection, Failure
 from ..support import add, everything, one, rows, take, take_one, until_waiting, worker
 
 LATER = dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
-Act = Callable[[Connection, int], Awaitable[object]]
+Act = Callable[[Connection, int], Coroutine[Any, Any, object]]
 
 ACTS: dict[str, tuple[Act, str]] = {
     "cancel": (queue.cancel, "cancel"),

@@ -1,7 +1,8 @@
 """What leaves `running` is guarded by id, attempt and worker: a word that comes too late changes nothing."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from v7_task_processor.queue import Connection, Failure, Held
 
 from ..support import add, everything, one, rows, take, take_one, until_waiting, worker
 
-Word = Callable[[Connection, int, list[Held]], Awaitable[int]]
+Word = Callable[[Connection, int, list[Held]], Coroutine[Any, Any, int]]
 
 
 async def complete(connection: Connection, worker_id: int, held: list[Held]) -> int:

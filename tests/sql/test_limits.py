@@ -47,7 +47,7 @@ async def test_no_more_of_a_type_run_than_its_limit_and_the_rest_in_order(connec
     assert ids_of(first) == [ids[n] for n in (0, 1, 2, 3, 5, 6)]
     assert first.full_types == {1}
     again = await claim(connection, worker_id, full=first.full_types)
-    assert (again.jobs, again.more, again.full_types) == ([], False, {1})
+    assert (again.jobs, again.more, again.full_types) == ([], False, frozenset({1}))
 
 
 async def test_room_that_came_is_used_in_the_order_of_the_type(connection: Connection) -> None:

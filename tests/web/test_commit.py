@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from v7_task_processor import database, embedded
-from v7_task_processor.queue import Connection
+from v7_task_processor.queue import Connection, Enqueued
 from v7_task_processor.web.commit import Committer, Waiting
 from v7_task_processor.web.outcome import NOT_ADDED, Added, Failed, Outcome, not_known
 
@@ -172,7 +172,7 @@ async def test_two_transactions_take_the_same_keys_in_another_order(database_url
 async def test_a_fault_of_ours_after_the_statement_was_sent(database_url: str) -> None:
     """Nobody can say then that nothing was added."""
     committer = Committer(database_url)
-    waiting = Waiting(event())
+    waiting: Waiting[Enqueued, Added] = Waiting(event())
 
     async def broken(*_: object) -> list[Outcome]:
         raise RuntimeError("a fault")

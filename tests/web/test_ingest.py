@@ -26,7 +26,7 @@ async def blocked(connection: Connection) -> None:
         await asyncio.sleep(0.01)
 
 
-def in_flight(ingest: Ingest) -> Sequence[Waiting]:
+def in_flight(ingest: Ingest) -> Sequence[Waiting[Any, Any]]:
     return ingest.committer.in_flight[1] if ingest.committer.in_flight else []
 
 

@@ -103,7 +103,7 @@ class Unspeakable:
 
 
 class Elusive:
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> Any:
         raise LookupError("no class")
 

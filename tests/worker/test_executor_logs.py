@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from v7_task_processor import Job, Snooze
-from v7_task_processor.observability import logs
+from v7_task_processor.observability import logs, telemetry
 from v7_task_processor.settings import Settings
 from v7_task_processor.worker.outcome import Failed
 
@@ -28,7 +28,7 @@ def configured() -> Iterator[None]:
     logs.keep_with_attempts(Settings())
     yield
     root.handlers[:], root.level, logging.raiseExceptions = handlers, level, raises
-    logs.telemetry._subscribers.remove(logs.log_transition)
+    telemetry._subscribers.remove(logs.log_transition)
     structlog.reset_defaults()
 
 

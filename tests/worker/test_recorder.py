@@ -290,7 +290,7 @@ async def test_words_of_two_identities_in_one_batch(bench: Bench, connection: Co
 @pytest.mark.fault(21)
 async def test_hostile_texts_are_written(bench: Bench, connection: Connection) -> None:
     await add(connection, 3)
-    outcomes = [
+    outcomes: list[Failed | Discard | Snooze] = [
         Failed(describe(ValueError("\0\ud800"))),
         Discard("\0\udfff" + "x" * 10_000),
         Snooze(SNOOZE_SECONDS_MAX),

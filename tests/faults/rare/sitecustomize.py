@@ -11,10 +11,10 @@ from typing import Any
 
 import psycopg
 
-from v7_task_processor.queue.statement import Connection, Statement
+from v7_task_processor.queue import Connection
+from v7_task_processor.queue.statement import Statement
 
 CHANCE, SEED = os.environ["RARE_ERRORS"].split()
-CHANCE = float(CHANCE)
 dice = random.Random(f"{SEED}-{os.getpid()}")
 run = Statement.__call__
 
@@ -26,7 +26,7 @@ def hang_up(connection: Connection) -> None:
 
 
 async def rarely(self: Statement, connection: Connection, **values: object) -> list[tuple[Any, ...]]:
-    if dice.random() >= CHANCE:
+    if dice.random() >= float(CHANCE):
         return await run(self, connection, **values)
     kind = dice.choice(["before", "after", "refused"])
     if kind == "refused" and connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:

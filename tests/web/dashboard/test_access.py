@@ -76,7 +76,7 @@ def test_from_elsewhere_one_logs_in_first(everywhere: ApiProcess, path: str) -> 
         refused = browser.get(f"/dashboard{path}")
         assert refused.status_code == 303
         assert refused.headers["location"].startswith("/dashboard/login?then=%2Fdashboard")
-        assert browser.get(f"/dashboard{path}", headers={"authorization": b"Bearer " + TOKEN.encode()}).is_success
+        assert browser.get(f"/dashboard{path}", headers={b"authorization": b"Bearer " + TOKEN.encode()}).is_success
         assert browser.log_in().headers["location"] == "/dashboard"
         assert browser.get(f"/dashboard{path}").status_code == 200
 
@@ -150,7 +150,7 @@ def test_acting_takes_the_token_where_one_is_set(guarded_browser: Browser, popul
 
 
 def test_a_token_in_the_header_needs_no_form(guarded: ApiProcess, populated_url: str) -> None:
-    headers = {"authorization": b"Bearer " + TOKEN.encode()}
+    headers = {b"authorization": b"Bearer " + TOKEN.encode()}
     assert httpx.post(f"http://127.0.0.1:{guarded.port}/dashboard/act", data=PAUSE, headers=headers).status_code == 303
     assert is_paused(populated_url)
     wrong = {"authorization": "Bearer guess"}

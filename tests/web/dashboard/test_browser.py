@@ -134,7 +134,7 @@ def serious(page: Page, rule: str) -> list[str]:
 def test_dark_is_dark(chromium: Browser, here: ApiProcess) -> None:
     grounds = []
     for scheme in ("light", "dark"):
-        context = chromium.new_context(color_scheme=scheme)  # type: ignore[arg-type]
+        context = chromium.new_context(color_scheme=scheme)
         page = Tab(context, here).open("")
         grounds.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
         context.close()

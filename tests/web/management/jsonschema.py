@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+from collections.abc import Callable
 from typing import Any
 
 TYPES: dict[str, tuple[type, ...]] = {
@@ -62,7 +63,7 @@ def is_time(value: str) -> bool:
 
 
 def limits(keyword: str, wanted: Any, value: Any) -> bool:
-    checks = {
+    checks: dict[str, Callable[[], Any]] = {
         "enum": lambda: value in wanted,
         "minimum": lambda: value >= wanted,
         "maximum": lambda: value <= wanted,

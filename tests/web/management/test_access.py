@@ -44,18 +44,18 @@ def test_every_endpoint_needs_the_token_that_is_set(
     assert problem(response, 401) == said
     assert response.headers["www-authenticate"] == "Bearer"
     assert rows(database_url, "select count(*) from v7.event_types") == [(0,)]
-    found = guarded.client.request(method, path, headers={"authorization": b"bearer " + TOKEN.encode()})
+    found = guarded.client.request(method, path, headers={b"authorization": b"bearer " + TOKEN.encode()})
     assert found.status_code not in (401, 403, 405, 500)
 
 
 @pytest.mark.parametrize("given", ["", "Bearer", "Bearer S3cret-é", "Bearer s3cret", f"Basic {TOKEN}", TOKEN])
 def test_another_token_is_none(guarded: ApiProcess, given: str) -> None:
-    problem(guarded.client.get("/api/stats/v1", headers={"authorization": given.encode()}), 401)
+    problem(guarded.client.get("/api/stats/v1", headers={b"authorization": given.encode()}), 401)
 
 
 def test_what_there_is_not_is_told_to_those_who_may_know(guarded: ApiProcess) -> None:
     problem(guarded.client.get("/api/jobs/v1/1/x"), 401)
-    headers = {"authorization": b"Bearer " + TOKEN.encode()}
+    headers = {b"authorization": b"Bearer " + TOKEN.encode()}
     problem(guarded.client.get("/api/jobs/v1/1/x", headers=headers), 404)
 
 
@@ -133,7 +133,7 @@ def test_each_endpoint_takes_the_keys_that_may(keyed: ApiProcess, database_url: 
     right = "read" if method == "GET" else "manage"
     keys = {b"wr0ng": 401, b"s3nd": 403, b"r3ad": 403 if right == "manage" else 200, b"m4nage": 200}
     for key, expected in {**keys, TOKEN.encode(): 200}.items():
-        for headers in ({"x-api-key": key}, {"authorization": b"Bearer " + key}):
+        for headers in ({b"x-api-key": key}, {b"authorization": b"Bearer " + key}):
             response = keyed.client.request(method, path, headers=headers)
             if expected == 200:
                 assert response.status_code not in (401, 403, 405, 500)
@@ -185,7 +185,7 @@ def test_no_key_is_logged_or_told(shared_database_url: str, database_url: str) -
         for key in (b"s3nd", b"r3ad", b"m4nage", TOKEN.encode(), b"wr0ng"):
             for path in ("/api/jobs/v1", "/api/jobs/v1/1/cancel", "/metrics", "/api/event/v1", "/nowhere"):
                 for method in ("GET", "POST", "PUT"):
-                    response = api.client.request(method, path, headers={"authorization": b"Bearer " + key})
+                    response = api.client.request(method, path, headers={b"authorization": b"Bearer " + key})
                     assert key.decode() not in response.text
         api.stop()
         assert api.process.stderr is not None

@@ -39,7 +39,7 @@ def map_body(_context: schemathesis.HookContext, body: Any) -> Any:
     return [map_body(_context, each) for each in body] if isinstance(body, list) else body
 
 
-def beyond_schemas(case: schemathesis.Case) -> list[CheckFunction]:
+def beyond_schemas(case: schemathesis.Case[Any]) -> list[CheckFunction]:
     """Checks that do not hold, since no schema could say what we do."""
     query = case.query or {}
     if query.get("partial"):
@@ -61,6 +61,6 @@ def beyond_schemas(case: schemathesis.Case) -> list[CheckFunction]:
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-def test_the_server_does_as_the_document_says(populated: ApiProcess, case: schemathesis.Case) -> None:
+def test_the_server_does_as_the_document_says(populated: ApiProcess, case: schemathesis.Case[Any]) -> None:
     address = f"http://127.0.0.1:{populated.port}"
     case.call_and_validate(base_url=address, excluded_checks=beyond_schemas(case))
