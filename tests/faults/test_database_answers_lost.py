@@ -12,7 +12,7 @@ from v7_task_processor import database
 from ..nodes import enqueue, jobs, node, wait_for_end, wait_until
 from ..support import add, rows, until_waiting
 from ..support import node as a_node
-from ..worker.test_recorder import Bench, cut
+from ..worker.recording import Recording, cut
 from .books import check_ledger, lines
 from .cluster import Cluster
 from .lab import Lab
@@ -163,7 +163,7 @@ async def test_one_connection_of_a_worker_breaks_while_its_other_one_waits(
 ) -> None:
     """Who waits on the connection that is given up with it must hear of that: it would wait for ever."""
     async with await database.connect(cluster.url) as admin, await database.connect(cluster.url) as blocker:
-        bench = Bench(cluster.url, tmp_path, await a_node(admin))
+        bench = Recording(cluster.url, tmp_path, await a_node(admin))
         await bench.session.open()
         writing = asyncio.create_task(bench.recorder.run())
         try:

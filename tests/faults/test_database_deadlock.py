@@ -16,7 +16,7 @@ from ..support import add, event, rows, until_waiting
 from ..support import node as a_node
 from ..web.support import started
 from ..web.test_ingest import blocked
-from ..worker.test_recorder import Bench
+from ..worker.recording import Recording
 from .cluster import Cluster
 
 DEADLOCKED = "select deadlocks > 0 from pg_stat_database where datname = 'v7'"
@@ -40,7 +40,7 @@ async def test_a_thousand_types_met_in_opposite_orders_by_many(cluster: Cluster)
 async def test_what_has_ended_loses_a_deadlock_and_is_written(cluster: Cluster, tmp_path: Path) -> None:
     """Somebody's transaction takes two rows that we complete together, the other way round."""
     async with await database.connect(cluster.url) as admin, await database.connect(cluster.url) as other:
-        bench = Bench(cluster.url, tmp_path, await a_node(admin))
+        bench = Recording(cluster.url, tmp_path, await a_node(admin))
         await bench.session.open()
         writing = asyncio.create_task(bench.recorder.run())
         try:

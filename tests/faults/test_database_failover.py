@@ -18,7 +18,7 @@ from ..standbys import standby as standby_of
 from ..support import add, rows, take
 from ..support import node as a_node
 from ..support import worker as a_worker
-from ..worker.test_recorder import Bench, cut
+from ..worker.recording import Recording, cut
 from .books import (
     answered,
     check_ledger,
@@ -204,7 +204,7 @@ async def test_a_failover_brings_back_an_identity_that_its_worker_had_given_up(
     """With what it ran, which nobody would rescue: the worker lives. It is released and forgotten once more."""
     async with await database.connect(cluster.url) as admin:
         node_id = await a_node(admin)
-        bench = Bench(cluster.url, tmp_path, node_id)
+        bench = Recording(cluster.url, tmp_path, node_id)
         await bench.session.open()
         before = bench.session.worker_id
         await add(admin)

@@ -13,10 +13,10 @@ from v7_task_processor.worker.slots import ENDED
 
 from ..support import everything
 from .bench import Bench
+from .recording import Recording
+from .recording import bench as bench
+from .recording import opened as opened
 from .test_executor_ends import forever, turn
-from .test_recorder import Bench as Recording
-from .test_recorder import bench as bench
-from .test_recorder import opened as opened
 
 
 @pytest.fixture
