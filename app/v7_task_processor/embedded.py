@@ -23,7 +23,7 @@ from urllib.parse import quote
 
 import psycopg
 
-from v7_task_processor import _unprivileged
+from v7_task_processor import _tuning, _unprivileged
 from v7_task_processor._datafolder import DataFolder, lock_within, try_lock, user_name
 from v7_task_processor.errors import ConfigurationError, DatabaseUnavailable
 
@@ -209,7 +209,7 @@ class Server:
         self._folder.sync()
 
     def _options(self) -> list[str]:
-        settings = _defaults(self._folder.root) | self._settings
+        settings = _tuning.settings(self._folder.root) | self._settings
         settings |= {"unix_socket_directories": str(self._folder.make_sockets(_PORT)), "port": str(_PORT)}
         return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
 
@@ -295,36 +295,3 @@ def _major_version() -> str:
             f"The embedded Postgres does not run here: {reason}. Set DATABASE_URL to a Postgres of yours."
         ) from error
     return version.split()[-1].split(".")[0]
-
-
-def _defaults(root: Path) -> dict[str, str]:
-    megabyte = 1 << 20
-    memory, free = _memory_bytes() // megabyte, shutil.disk_usage(root).free // megabyte
-    return {
-        "listen_addresses": "",
-        "unix_socket_permissions": "0700",
-        "fsync": "on",
-        "full_page_writes": "on",
-        "synchronous_commit": "on",
-        "shared_buffers": f"{min(max(memory // 8, 32), 512)}MB",
-        "effective_cache_size": f"{max(memory // 2, 64)}MB",
-        "max_connections": "200",
-        "max_wal_size": f"{min(max(free // 8, 256), 4096)}MB",
-        "checkpoint_timeout": "15min",
-        "autovacuum_naptime": "10s",
-        "jit": "off",
-        "client_connection_check_interval": "2s",  # or a dead client's long query would hold up the next start
-        "timezone": "UTC",
-        "log_timezone": "UTC",
-        "lc_messages": "C",
-        "log_line_prefix": "%m [%p] ",
-        "log_checkpoints": "off",
-    }
-
-
-def _memory_bytes() -> int:
-    sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for limit in "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes":
-        with contextlib.suppress(OSError, ValueError):
-            sizes.append(int(Path(limit).read_text()))
-    return min(sizes)
