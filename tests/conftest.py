@@ -10,8 +10,10 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from v7_task_processor import database, embedded
+from v7_task_processor import database
 from v7_task_processor.queue import Connection
+
+from .embedded.support import USER, first_line, process
 
 TEMPLATE = f"v7_template_{uuid.uuid4().hex[:8]}"
 
@@ -61,9 +63,9 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if given:
         yield given
         return
-    folder = tmp_path_factory.mktemp("postgres", numbered=True)
-    with embedded.start(folder, settings={"fsync": "off"}) as server:
-        yield server.url
+    # A process of its own has it, and stops it when we are gone, even where we were killed with our whole group.
+    with process(USER, tmp_path_factory.mktemp("postgres"), start_new_session=True) as user:
+        yield first_line(user)
 
 
 @pytest.fixture(scope="session")

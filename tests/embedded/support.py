@@ -45,11 +45,13 @@ with psycopg.connect(sys.argv[1]) as connection:
 
 
 @contextlib.contextmanager
-def process(code: str, argument: object) -> Iterator[subprocess.Popen[str]]:
+def process(code: str, argument: object, start_new_session: bool = False) -> Iterator[subprocess.Popen[str]]:
     """Runs until it is killed or the block ends."""
     command = [sys.executable, "-W", "error", "-c", code, str(argument)]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, text=True, stdin=pipe, stdout=pipe, stderr=pipe) as child:
+    with subprocess.Popen(
+        command, text=True, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=start_new_session
+    ) as child:
         assert child.stdin is not None
         try:
             yield child
