@@ -1,38 +1,13 @@
 """What people do with single jobs, from the command line."""
 
 import json
-from typing import Any
 
-import psycopg
 import pytest
-
-from v7_task_processor.cli import root
 
 from .command import answer, v7
 from .population import KEYS, populate
-
-
-class Shell:
-    """Commands in this process: a process for each would take a minute."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str], url: str) -> None:
-        self.capsys, self.url = capsys, url
-
-    def __call__(self, *arguments: object, code: int = 0) -> str:
-        assert root.run(list(map(str, arguments))) == code
-        captured = self.capsys.readouterr()
-        return captured.err if code else captured.out
-
-    def row(self, columns: str, job_id: int) -> tuple[Any, ...] | None:
-        with psycopg.connect(self.url) as connection:
-            return connection.execute(f"select {columns} from v7.all_jobs where id = %s".encode(), [job_id]).fetchone()
-
-
-@pytest.fixture
-def shell(database_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
-    populate(database_url)
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    return Shell(capsys, database_url)
+from .shell import Shell
+from .shell import shell as shell
 
 
 def test_cancel(shell: Shell) -> None:
@@ -50,7 +25,7 @@ def test_retry_reschedule_and_priority(shell: Shell) -> None:
     assert shell("jobs", "retry", KEYS["scheduled"], KEYS["dead"]) == "2 jobs retried.\n"
     assert shell.row("status, retry_count", KEYS["dead"]) == ("queued", 0)
     assert shell("jobs", "reschedule", KEYS["queued"], "--run-at", "2100-01-31T12:00:00Z") == "1 job rescheduled.\n"
-    assert shell.row("run_at::text like '2100-01-31%%'", KEYS["queued"]) == (True,)
+    assert shell.row("run_at::text like '2100-01-31%'", KEYS["queued"]) == (True,)
     assert shell("jobs", "priority", KEYS["queued"], "--to", -5) == "1 job given another priority.\n"
     assert shell.row("priority", KEYS["queued"]) == (-5,)
 

@@ -22,6 +22,12 @@ def test_ages(seconds: float, long: str, short: str, within: str) -> None:
     assert (text.age(seconds), text.short_age(seconds), text.span(seconds)) == (long, short, within)
 
 
+def test_types_are_named_until_there_are_too_many() -> None:
+    assert text.types([5], 2) == "type 5"
+    assert text.types([5, -6], 2) == "types 5, -6"
+    assert text.types([5, -6, 7], 2) == "types 5, -6, …"
+
+
 def test_plain_text_moves_nothing() -> None:
     assert text.plain("a\x1b[2J\x9b\u202eb\nc\td🎈é") == r"a\x1b[2J\x9b\u202eb\nc\td🎈é"
     assert text.plain_lines("a\n\tb\x07") == "a\n    b\\x07"

@@ -3,6 +3,7 @@ glance."""
 
 import datetime as dt
 import re
+from collections.abc import Sequence
 
 # Controls (C0, DEL, C1) drive terminals; the rest turns the direction of what follows, or breaks lines.
 UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
@@ -86,6 +87,12 @@ def in_zone(time: dt.datetime, zone: dt.tzinfo | None) -> dt.datetime:
 
 def number(count: int, *, at_least: bool = False) -> str:
     return f"{count:,}+" if at_least else f"{count:,}"
+
+
+def types(numbers: Sequence[int], shown_max: int, more: str = ", …") -> str:
+    """type 5; types 5, 6, …"""
+    shown = ", ".join(map(str, numbers[:shown_max]))
+    return f"{'type' if len(numbers) == 1 else 'types'} {shown}{more if len(numbers) > shown_max else ''}"
 
 
 def plural(count: int, one: str, many: str | None = None) -> str:

@@ -35,6 +35,12 @@ def free_port() -> int:
         return port
 
 
+def sql(url: str, statement: str, *values: object) -> list[tuple[Any, ...]]:
+    with psycopg.connect(url, autocommit=True) as connection:
+        cursor = connection.execute(statement, values or None)
+        return cursor.fetchall() if cursor.description else []
+
+
 class Cluster:
     """One server on one data folder; `url` reaches its database `v7` over TCP, `socket_url` by its socket."""
 
@@ -159,9 +165,7 @@ class Cluster:
                 each.send_signal(number)
 
     def sql(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        with psycopg.connect(self.socket_url, autocommit=True) as connection:
-            cursor = connection.execute(statement, values or None)
-            return cursor.fetchall() if cursor.description else []
+        return sql(self.socket_url, statement, *values)
 
     def standby(self, folder: Path, name: str = "standby") -> "Cluster":
         """A standby of this server, started; it calls itself `name`."""

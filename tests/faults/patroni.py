@@ -23,7 +23,7 @@ import pytest
 from v7_task_processor import _unprivileged, database
 
 from ..nodes import wait_until
-from .cluster import free_port
+from .cluster import free_port, sql
 from .proxy import Proxy
 
 BIN = Path("/usr/lib/postgresql/15/bin")
@@ -236,9 +236,7 @@ class Pair:
         return f"host={hosts} port={ports} user=postgres dbname=v7 target_session_attrs=read-write connect_timeout=3"
 
     def sql(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        with psycopg.connect(self.socket_url, autocommit=True) as connection:
-            cursor = connection.execute(statement, values or None)
-            return cursor.fetchall() if cursor.description else []
+        return sql(self.socket_url, statement, *values)
 
     def primary(self) -> Member:
         (found,) = wait_until(lambda: [each for each in self.members if each.is_primary()], "there is a primary")

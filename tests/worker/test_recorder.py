@@ -97,15 +97,6 @@ async def test_a_failure_waits_its_back_off_by_its_count(opened: Opens, connecti
     assert await one(connection, wait, job.id) == (True,)
 
 
-async def test_without_history_what_succeeded_is_gone(opened: Opens, connection: Connection) -> None:
-    bench: Recording = await opened(retention_days=0)
-    await add(connection)
-    (job,) = await bench.take(1)
-    bench.say(job, None)
-    await bench.written()
-    assert await rows(connection, STATES) == []
-
-
 async def test_a_word_about_what_was_taken_away_is_void_and_told(
     bench: Recording, connection: Connection, told: list[tuple[str, Any]]
 ) -> None:

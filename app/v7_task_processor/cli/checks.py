@@ -16,7 +16,7 @@ from ..errors import ConfigurationError, V7Error
 from ..listing import Overview
 from ..server import Server, describe
 from ..settings import Settings, data_path
-from ..text import age, number, plural
+from ..text import age, number, plural, types
 from . import pooling
 from .place import opened
 
@@ -159,19 +159,15 @@ def queue(found: Overview) -> Iterator[Check]:
         says = f"{plural(found.nodes_lost, 'node')} without a heartbeat"
         yield Check("lost nodes", "note", says, "Another node takes over their jobs: v7 workers.")
     if found.unserved and found.workers:
-        says = f"jobs of {types(found.unserved)} wait, and no running node has a handler"
+        says = f"jobs of {types(found.unserved, NAMED_MAX, ' and more')} wait, and no running node has a handler"
         yield Check("unserved types", "fails", says, "Start a worker whose handlers serve them.")
     elif found.workers:
         yield Check("unserved types", "holds", "none has jobs waiting")
     if found.paused:
-        yield Check("paused types", "note", types(found.paused), "v7 types resume ID lets them run.")
+        says = types(found.paused, NAMED_MAX, " and more")
+        yield Check("paused types", "note", says, "v7 types resume ID lets them run.")
     if dead := found.jobs.dead:
         says = number(dead, at_least="dead" in found.jobs.capped)
         yield Check("dead letters", "note", says, "See them: v7 dead list. Again: v7 dead redrive.")
     else:
         yield Check("dead letters", "holds", "none")
-
-
-def types(numbers: list[int]) -> str:
-    more = " and more" if len(numbers) > NAMED_MAX else ""
-    return f"{'type' if len(numbers) == 1 else 'types'} {', '.join(map(str, numbers[:NAMED_MAX]))}{more}"

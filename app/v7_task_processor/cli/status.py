@@ -5,7 +5,7 @@ import click
 from .. import listing
 from ..listing import Ended, Overview
 from ..settings import Settings
-from ..text import age, number, plural
+from ..text import age, number, plural, types
 from .options import DATABASE, examples, json_option, settings_options
 from .output import document
 from .place import reading
@@ -68,17 +68,12 @@ def node_lines(found: Overview) -> list[tuple[str, str]]:
     if found.nodes_lost:
         shown.append(("lost", warning(f"{plural(found.nodes_lost, 'node')} without a heartbeat: v7 workers")))
     if found.paused:
-        shown.append(("paused", f"{types(found.paused)}: v7 types resume ID lets them run"))
+        shown.append(("paused", f"{types(found.paused, SHOWN_MAX)}: v7 types resume ID lets them run"))
     if found.unserved and found.workers:
-        says = f"{types(found.unserved)}: events wait, and no running node has a handler for them"
+        says = f"{types(found.unserved, SHOWN_MAX)}: events wait, and no running node has a handler for them"
         shown.append(("unserved", warning(says)))
     return shown
 
 
 def warning(text: str) -> str:
     return click.style(text, fg="yellow")
-
-
-def types(numbers: list[int]) -> str:
-    more = ", …" if len(numbers) > SHOWN_MAX else ""
-    return f"type{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers[:SHOWN_MAX]))}{more}"

@@ -11,7 +11,6 @@ from .browsing import chromium as chromium
 from .browsing import tab as tab
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
-DUE = "2030-01-31T12:00:00"
 ACTS = [
     ("Cancel", "queued", {}, "cancelled", ("cancelled", 3, None)),
     ("Retry now", "scheduled", {}, "retried", ("queued", 3, None)),

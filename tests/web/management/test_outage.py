@@ -13,7 +13,6 @@ from ...support import add, one
 from ..support import proxied, serving
 from .support import answer, problem
 
-HELD_UP = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
 LOST = "The database was lost before it confirmed this"
 
 

@@ -4,7 +4,7 @@ from typing import Literal, NamedTuple
 
 from ...listing import Overview
 from ...promise import Promise
-from ...text import age, number, plain, plural
+from ...text import age, number, plain, plural, types
 from .access import PATH
 from .visit import link
 
@@ -62,10 +62,12 @@ def workers(found: Overview) -> list[Finding]:
 def waiting(found: Overview) -> list[Finding]:
     findings = []
     if found.unserved and found.workers:
-        says = f"{types(found.unserved)}: events wait, and no running node has a handler for them."
+        named = types(found.unserved, NAMED_MAX).capitalize()
+        says = f"{named}: events wait, and no running node has a handler for them."
         findings.append(Finding("bad", says, f"{PATH}/types"))
     if found.paused:
-        findings.append(Finding("note", f"{types(found.paused)}: paused, so events of it wait.", f"{PATH}/types"))
+        named = types(found.paused, NAMED_MAX).capitalize()
+        findings.append(Finding("note", f"{named}: paused, so events of it wait.", f"{PATH}/types"))
     stuck = set(found.unserved) | set(found.paused)
     oldest = found.oldest
     if oldest is not None and oldest.age_seconds >= OLD_SECONDS and found.workers and not stuck:
@@ -92,8 +94,3 @@ def durability(promise: Promise) -> list[Finding]:
         return []
     says = plain(promise.sentence)
     return [Finding("bad", f"{says[:1].upper()}{says[1:]}.", "")]
-
-
-def types(numbers: list[int]) -> str:
-    more = ", …" if len(numbers) > NAMED_MAX else ""
-    return f"Type{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers[:NAMED_MAX]))}{more}"
