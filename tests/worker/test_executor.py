@@ -162,7 +162,7 @@ async def endless() -> AsyncIterator[None]:
 UNFINISHED: dict[str, tuple[Callable[[], Any], str]] = {
     "a coroutine": (lambda: asyncio.sleep(0), "a coroutine, of which nothing has run: await it, in `async def`"),
     "a future": (concluded, "a Future, which may not have ended: await it, in `async def`"),
-    "a generator": (lambda: (each for each in ()), "a generator, of which nothing has run: write it without yield"),
+    "a generator": (lambda: (each for each in "x"), "a generator, of which nothing has run: write it without yield"),
     "an async generator": (endless, "a generator, of which nothing has run: write it without yield"),
 }
 
