@@ -42,7 +42,12 @@ class Bench:
 
     def add(self, *ids: int, event_type_id: int = 1, event_json: str = "{}") -> None:
         jobs = [Job(each, 1, event_type_id, 1, 0, event_json, 0, 5, "c", None, 0, 0.5) for each in ids]  # type: ignore[arg-type]
+        self.take(jobs)
+
+    def take(self, jobs: list[Job]) -> None:
+        """As a claim does: these start, as far as there is room."""
         self.executor.add(jobs, worker_id=9)
+        self.executor.dispatch()
 
     async def run(self, *ids: int) -> list[Any]:
         """Outcomes of jobs that are run to their ends, in the order of these."""

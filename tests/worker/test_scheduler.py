@@ -1,5 +1,8 @@
 """What a worker asks for at its claims."""
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -8,16 +11,57 @@ import pytest
 
 from v7_task_processor import queue
 from v7_task_processor.child import Assignment
-from v7_task_processor.handlers import Registry
+from v7_task_processor.handlers import Handler, Registry
+from v7_task_processor.job import Job
 from v7_task_processor.queue import Connection
 from v7_task_processor.settings import Settings
 from v7_task_processor.worker.executor import Executor
 from v7_task_processor.worker.recorder import BATCH, Recorder
 from v7_task_processor.worker.scheduler import Scheduler
 from v7_task_processor.worker.session import Session
-from v7_task_processor.worker.slots import NodeMap
+from v7_task_processor.worker.slots import NodeMap, now
 
 from ..support import EVERYTHING, add, node
+
+
+@contextlib.asynccontextmanager
+async def scheduling(
+    database_url: str, connection: Connection, folder: Path, registry: Registry
+) -> AsyncIterator[Scheduler]:
+    settings = Settings()
+    assignment = Assignment(settings=settings, role="worker", node_id=await node(connection), token="t")
+    session = Session(database_url, assignment, set)
+    await session.open()
+    notes = NodeMap.create(folder / "node.map", 1, 2 * BATCH)
+    notes.beat(now())
+    section = notes.section(0)
+    recorder = Recorder(settings, session, section)
+    executor = Executor(settings, registry, section, recorder.add)
+    try:
+        yield Scheduler(session, executor, recorder, EVERYTHING, lone=False)
+    finally:
+        await session.close()
+
+
+async def test_the_next_claim_is_on_its_way_before_what_the_last_one_took_starts(
+    database_url: str, connection: Connection, tmp_path: Path
+) -> None:
+    claiming: list[bool] = []
+
+    async def looks(_job: Job) -> None:
+        claiming.append(scheduler.session.claims.lock.locked())
+        if len(claiming) == BATCH:
+            scheduler.executor.drain()
+
+    registry = Registry()
+    registry.add(None, Handler(looks, True, None, None))
+    await add(connection, BATCH + 1)
+    async with scheduling(database_url, connection, tmp_path, registry) as scheduler:
+        scheduler.executor.pace.rate = 1_000_000.0  # as after a while of handlers that never wait
+        async with asyncio.timeout(30):
+            await scheduler.run()
+    assert len(claiming) == BATCH
+    assert claiming[0]
 
 
 @pytest.mark.fault(51)
@@ -35,22 +79,12 @@ async def test_after_an_answer_that_never_came_it_asks_for_less_and_slowly_for_m
         return await claim(through, worker_id, batch, *others)
 
     await add(connection, 40)
-    settings = Settings()
-    assignment = Assignment(settings=settings, role="worker", node_id=await node(connection), token="t")
-    session = Session(database_url, assignment, set)
-    await session.open()
-    section = NodeMap.create(tmp_path / "node.map", 1, 10).section(0)
-    recorder = Recorder(settings, session, section)
-    executor = Executor(settings, Registry(), section, recorder.add)
-    scheduler = Scheduler(session, executor, recorder, EVERYTHING, lone=False)
     monkeypatch.setattr(queue, "claim", lossy)
-    try:
+    async with scheduling(database_url, connection, tmp_path, Registry()) as scheduler:
         for _ in range(4):
-            await session.attempt(lambda: scheduler.claim(16))
+            await scheduler.session.attempt(lambda: scheduler.claim(16))
         assert asked == [16, 8, 4, 2, 3, 4, 5]
         for _ in range(40):
             await scheduler.claim(16)
         assert asked[-1] == 16
         assert scheduler.batch_max == BATCH
-    finally:
-        await session.close()

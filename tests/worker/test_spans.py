@@ -58,7 +58,7 @@ async def test_a_span_names_its_attempt_and_links_to_the_trace_of_the_sender(
     async def handle(job: Job) -> None: ...
 
     bench.handle(handle)
-    bench.executor.add([traced(7)], worker_id=9)
+    bench.take([traced(7)])
     span = collector.attempts()["7"]
     assert attributes(span) == {
         "messaging.system": "v7",

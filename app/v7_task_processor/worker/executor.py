@@ -78,7 +78,7 @@ class Executor:
         return wanted if wanted > 0 and (free > len(self.buffer) or wanted >= prefetch // 2) else 0
 
     def add(self, jobs: list[Job], worker_id: int) -> None:
-        """Take what was claimed, and start what can start."""
+        """Take what was claimed, for `dispatch` to start."""
         time = now()
         if jobs:
             self.pace.fed(time)
@@ -86,7 +86,6 @@ class Executor:
         self.buffered_bytes += sum([len(job.event_json) for job in jobs])
         if self.returning or self.given_up():  # the answer may have waited for longer than others do
             self.give_back()
-        self.dispatch()
 
     def given_up(self) -> bool:
         """Whether others may have taken what this node holds."""
