@@ -1,11 +1,14 @@
 """Connections, and the version of the schema."""
 
 import threading
+import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from v7_task_processor import database, migration
 from v7_task_processor.database import SCHEMA_VERSION, Link
@@ -69,6 +72,25 @@ def test_migrating_tells_what_it_did_and_does_it_once(empty_database_url: str) -
     assert database.migrate(empty_database_url) == (None, SCHEMA_VERSION)
     assert database.migrate(empty_database_url) == (SCHEMA_VERSION, SCHEMA_VERSION)
     database.check(empty_database_url)
+
+
+def test_who_waits_has_our_timeouts_and_not_those_of_the_role(empty_database_url: str) -> None:
+    role = f"hasty_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(empty_database_url, autocommit=True) as admin:
+        admin.execute(sql.SQL("create role {} superuser login").format(sql.Identifier(role)))
+        for name in ("statement_timeout", "transaction_timeout", "idle_in_transaction_session_timeout"):
+            if admin.execute("select current_setting(%s, true)", [name]).fetchone() != (None,):  # 17 has the second
+                admin.execute(sql.SQL("alter role {} set {} = '200ms'").format(sql.Identifier(role), sql.SQL(name)))
+        try:
+            url = make_conninfo(empty_database_url, user=role)
+            assert database.migrate(url) == (None, database.SCHEMA_VERSION)
+            with database.connect_to_read(url) as connection:
+                connection.execute("select pg_sleep(0.3)")
+                time.sleep(0.3)
+                connection.execute("select 1")
+        finally:
+            admin.execute(sql.SQL("drop owned by {0} cascade").format(sql.Identifier(role)))
+            admin.execute(sql.SQL("drop role {}").format(sql.Identifier(role)))
 
 
 def test_of_several_that_migrate_at_once_one_does_it(empty_database_url: str) -> None:

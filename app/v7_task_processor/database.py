@@ -46,7 +46,7 @@ SESSION = {
 SETTLE = """
 select pooled, name, set_config(name, given.setting, pooled), extract(epoch from pg_postmaster_start_time())::text
 from (select pg_backend_pid() <> %s) as between(pooled),
-    unnest(%s::text[], %s::text[]) as given(name, setting) join pg_settings using (name)"""
+    unnest(%s::text[], %s::text[]) as given(name, setting) where current_setting(name, true) is not null"""
 LOCAL = {"synchronous_commit": "local"}
 """For what need not be on a standby: it goes on while a synchronous one is missing."""
 READ_ONLY = "session is read-only"
@@ -95,11 +95,25 @@ async def transaction(connection: psycopg.AsyncConnection[Any]) -> AsyncIterator
 def connect_to_read(url: str) -> psycopg.Connection[Any]:
     """To the primary, or to a standby where no primary is to be had. Raises psycopg.OperationalError."""
     try:
-        return psycopg.connect(conninfo(url), prepare_threshold=None)  # a pooler keeps none, and no query comes often
+        return connect_to_wait(url)
     except psycopg.OperationalError as error:
         if READ_ONLY not in str(error):
             raise
-    return psycopg.connect(conninfo(url, target_session_attrs="any"), prepare_threshold=None)
+    return connect_to_wait(url, target_session_attrs="any")
+
+
+def connect_to_wait(url: str, **instead: str) -> psycopg.Connection[Any]:
+    """A connection whose caller waits for its answers, with the settings of `connect`; behind a pooler, whose sessions
+    keep nothing of ours, with those of its role. Raises psycopg.OperationalError."""
+    # It prepares nothing: a pooler keeps none, and no query comes often.
+    connection = psycopg.connect(conninfo(url, **instead), prepare_threshold=None)
+    try:
+        connection.execute(SETTLE, [connection.info.backend_pid, list(SESSION), list(SESSION.values())])
+        connection.commit()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def engine(url: str, *, only_reads: bool = False, **instead: str) -> "sa.Engine":
@@ -107,7 +121,7 @@ def engine(url: str, *, only_reads: bool = False, **instead: str) -> "sa.Engine"
     import sqlalchemy as sa
 
     def connect() -> psycopg.Connection[Any]:
-        return connect_to_read(url) if only_reads else psycopg.connect(conninfo(url, **instead))
+        return connect_to_read(url) if only_reads else connect_to_wait(url, **instead)
 
     return sa.create_engine("postgresql+psycopg://", creator=connect, poolclass=sa.NullPool)
 
