@@ -277,6 +277,7 @@ def test_a_handler_that_stops_the_loop_and_waits_is_dead_after_its_retries(datab
 ALL_TASKS = {
     "and waits": "await asyncio.sleep(1000)",
     "and raises": "raise ValueError('enough')",
+    "and puts it off": "from v7_task_processor import Snooze\nreturn Snooze(0)",
     "and makes an error of it": "try:\n    await asyncio.sleep(1000)\nfinally:\n    raise ValueError('enough')",
 }
 
@@ -297,3 +298,18 @@ def test_a_handler_that_cancels_all_tasks_of_its_process_is_dead_after_its_retri
         wait_for_end(database_url)
         assert one.stop() == 0
     check_one_dead(database_url, one, bad[0], neighbours)
+
+
+@pytest.mark.fault(7)
+@pytest.mark.slow
+def test_who_cancels_all_tasks_of_its_process_and_succeeds_has_no_other_charged(
+    database_url: str, tmp_path: Path
+) -> None:
+    """Of those that failed by it the only one is none the guiltier: nobody saw who did it."""
+    enqueue(database_url, {})
+    enqueue(database_url, {}, event_type_id=2)
+    body = "for task in asyncio.all_tasks():\n    task.cancel()"
+    with node(tmp_path / "node", database_url, handlers=NEIGHBOUR + handler(body)) as one:
+        wait_for_end(database_url)
+        assert one.stop() == 0
+    assert set(states(database_url).values()) == {("succeeded", 0)}

@@ -18,7 +18,7 @@ from ..support import add, everything, node, refused, rows, take, worker
 
 CRASH = Death("its process was ended by SIGKILL")
 ASKED = Death("asked", asked=True)
-NODE = Death("its node was lost", whole_node=True)
+NODE = Death("its node was lost", unseen=True)
 FREE = None
 """Not noted: it had not started."""
 

@@ -99,7 +99,7 @@ class Member:
 
     async def rescue(self, node: Node) -> None:
         connection = await self.watch_link.get()
-        death = rescue.Death("its node was lost", whole_node=True)
+        death = rescue.Death("its node was lost", unseen=True)
         with deadline(connection):
             async with connection.transaction():
                 worker_ids = await queue.give_up_node(connection, node)

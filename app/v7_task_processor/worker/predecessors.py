@@ -39,7 +39,7 @@ async def rescue_predecessors(connection: Connection, settings: Settings, folder
 async def rescue_one(connection: Connection, settings: Settings, node_id: int, notes: NodeMap) -> None:
     workers = await queue.workers_of(connection, node_id)
     noted = [note for index in range(notes.sections) for note in notes.section(index).noted()]
-    death = rescue.Death("its node died", whole_node=True)
+    death = rescue.Death("its node died", unseen=True)
     await rescue.carry_out(connection, settings, [each.worker_id for each in workers], noted, death)
     await queue.unregister(connection, [node_id])
     telemetry.publish("node.rescued", node_id=node_id)

@@ -17,7 +17,6 @@ from ..settings import Settings
 from . import eager
 from .executor import Executor
 from .listener import Listener
-from .outcome import Failed
 from .printed import redirect_prints
 from .recorder import Recorder
 from .scheduler import Scheduler
@@ -177,9 +176,10 @@ class Worker:
 
     def doubt(self) -> None:
         """Somebody cancelled our own tasks, and those of all attempts, which failed by it: which of them did it is not
-        known, as after a crash. Else who does so would be given back for ever, as one whose word came too late."""
+        known. Whoever did not succeed may have, also by a Snooze; he would be given back for ever, as one whose word
+        came too late."""
         for ended in self.recorder.unwritten():
-            if ended.slot is not None and isinstance(ended.outcome, Failed):
+            if ended.slot is not None and ended.outcome is not None:
                 self.section.doubt(ended.slot)
 
     def holds(self) -> set[tuple[Held, int]]:

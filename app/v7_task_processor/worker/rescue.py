@@ -3,7 +3,8 @@
 A process that dies with one started job was killed by it: it is charged. With several, each is given back uncharged
 as a suspect, to run alone, so that next time the one that kills is known. What had not started is given back as it
 was; what had ended well is completed. Of a lost node no one saw which job it was, and everything on it may have
-died by a power cut: what had started comes back as a suspect, and only who was a suspect already is charged.
+died by a power cut: what had started comes back as a suspect, and only who was a suspect already is charged. So it is
+where somebody cancelled all tasks of a process: he may have ended well before those failed that he cancelled.
 """
 
 import signal
@@ -30,12 +31,13 @@ LOOP_SECONDS_MAX = 2.0
 
 
 class Death(NamedTuple):
-    """How it died. `asked`: we ended it. `overdue`: jobs past their limit, for which we ended it."""
+    """How it died. `asked`: we ended it. `overdue`: jobs past their limit, for which we ended it. `unseen`: that by the
+    notes only one had started does not tell that it is to blame."""
 
     error: str
     asked: bool = False
     overdue: frozenset[Held] = frozenset()
-    whole_node: bool = False
+    unseen: bool = False
 
 
 def ended_by(code: int) -> str:
@@ -86,7 +88,7 @@ def judge(held: list[Running], notes: list[Noted] | None, death: Death) -> Verdi
             verdict.release.append(job)
         elif death.overdue:
             (verdict.charge if (job.id, job.attempt) in death.overdue else verdict.release).append(job)
-        elif death.whole_node:
+        elif death.unseen:
             (verdict.charge if job.suspect else verdict.suspect).append(job)
         else:
             (verdict.charge if started == 1 else verdict.suspect).append(job)

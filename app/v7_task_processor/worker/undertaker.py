@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from .. import queue
+from ..child import EXIT_CANCELLED
 from ..observability import telemetry
 from ..settings import Settings
 from . import rescue
@@ -32,7 +33,7 @@ class Undertaker:
         if child.stuck:
             error = f"not done {rescue.GRACE_SECONDS:g} seconds after its limit, so its process was ended"
         section = self.map.section(child.section)
-        death = rescue.Death(error, asked=asked, overdue=child.overdue)
+        death = rescue.Death(error, asked=asked, overdue=child.overdue, unseen=code == EXIT_CANCELLED)
         lost = await self.stubborn.do(lambda connection: queue.workers_of(connection, self.member.id, child.pid))
         ids = [each.worker_id for each in lost]
         notes = section.noted()
