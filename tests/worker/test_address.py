@@ -1,6 +1,8 @@
 """Where a node takes events."""
 
+import ipaddress
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +29,7 @@ needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6
         ("localhost", ["127.0.0.1"]),
         pytest.param("::1", ["::1"], marks=needs_ipv6),
         pytest.param("::", ["::1", "127.0.0.1"], marks=needs_ipv6),
+        pytest.param("0::0", ["::1", "127.0.0.1"], marks=needs_ipv6),
     ],
 )
 def test_who_reaches_it(host: str, clients: list[str]) -> None:
@@ -35,7 +38,23 @@ def test_who_reaches_it(host: str, clients: list[str]) -> None:
             socket.create_connection((client, listener.getsockname()[1]), timeout=5).close()
 
 
-@pytest.mark.parametrize("host", ["999.1.1.1", "192.0.2.1", "2001:db8::1", "a..b", "no.such.name.invalid"])
+def test_an_address_of_one_link_alone_is_taken_with_its_zone() -> None:
+    try:
+        interfaces = Path("/proc/net/if_inet6").read_text().splitlines()
+    except OSError:
+        pytest.skip("this machine has no IPv6, or is no Linux")
+    own = [line.split() for line in interfaces if line.startswith("fe80")]
+    if not own:
+        pytest.skip("no interface here has an address of its link")
+    address, _, _, _, _, name = own[0]
+    with listen(Settings(host=f"{ipaddress.IPv6Address(int(address, 16))}%{name}", port=0)) as listener:
+        assert listener.getsockname()[3] == socket.if_nametoindex(name)
+
+
+NOWHERE = ["999.1.1.1", "192.0.2.1", "2001:db8::1", "fe80::1", "::ffff:192.0.2.1", "a..b", "no.such.name.invalid"]
+
+
+@pytest.mark.parametrize("host", NOWHERE)
 def test_a_host_that_is_none_of_this_machine_is_named(host: str) -> None:
     with pytest.raises(ConfigurationError, match=f"^Cannot listen on .*{host}.*:7: .* HOST must be an address of this"):
         listen(Settings(host=host, port=7))

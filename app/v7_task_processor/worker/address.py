@@ -9,7 +9,7 @@ from ..settings import Settings
 
 PORT_HINT = "Stop what uses it, or choose another with --port or PORT."
 HOST_HINT = "--host or HOST must be an address of this machine: 127.0.0.1 for itself alone, 0.0.0.0 or :: for all."
-HOST_ERRORS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+HOST_ERRORS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL)
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -28,10 +28,11 @@ def listen(settings: Settings) -> socket.socket:
 
 def bound(host: str, port: int) -> socket.socket:
     """A name that has addresses of both kinds is taken by the older one, as clients expect of localhost."""
-    families = {found[0] for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
-    family = socket.AF_INET if socket.AF_INET in families else socket.AF_INET6
-    both = host == "::" and socket.has_dualstack_ipv6()
-    return socket.create_server((host, port), family=family, backlog=2048, dualstack_ipv6=both)
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    family, *_, address = min(found, key=lambda each: each[0] != socket.AF_INET)
+    both = address[0] == "::" and socket.has_dualstack_ipv6()
+    # As it was found: with the zone of fe80::1%eth0, which a host and a port alone would not have.
+    return socket.create_server(address, family=family, backlog=2048, dualstack_ipv6=both)
 
 
 def netloc(host: str, port: int) -> str:
