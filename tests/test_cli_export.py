@@ -100,6 +100,20 @@ def test_a_file_has_its_name_when_it_is_whole(
     assert "cannot be written: No such file or directory" in capsys.readouterr().err
 
 
+def test_a_link_stays_and_leads_to_a_file_that_is_whole(
+    url: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    link, whole = tmp_path / "latest", tmp_path / "jobs.ndjson"
+    link.symlink_to(whole.name)
+    for earlier in (None, "of yesterday"):  # it may lead to what is not there yet
+        if earlier is not None:
+            whole.write_text(earlier)
+        assert root.run(["jobs", "export", "--status", "running", "--output", str(link)]) == 0
+        assert link.is_symlink()
+        assert json.loads(whole.read_text())["id"] == KEYS["running"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["jobs.ndjson", "latest"]
+
+
 def test_what_is_there_and_is_no_file_is_written_to_and_stays(
     url: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -85,14 +85,17 @@ def line(job: JobRow) -> bytes:
 @contextlib.contextmanager
 def opened(name: str | None) -> Iterator[IO[bytes]]:
     """Standard output; or a file that gets its name at the end, so that one which was cut is not taken for whole. What
-    is there and is no file (/dev/null, a pipe) is written to: to give its name to a file would take it away."""
+    is there and is no file (/dev/null, a pipe) is written to: to give its name to a file would take it away. A link
+    stays too, /dev/stdout for one: the file gets the name that it leads to."""
     if name is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
     target = Path(name)
     is_file = target.is_file() or not target.exists()
-    part = Path(f"{name}.part") if is_file else target
+    if is_file:
+        target = Path(os.path.realpath(name))
+    part = Path(f"{target}.part") if is_file else target
     try:
         file = part.open("wb")
     except OSError as error:
