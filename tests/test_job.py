@@ -2,8 +2,10 @@
 
 import datetime as dt
 import math
+import pickle
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,6 +70,15 @@ def test_a_handler_cannot_make_a_job_say_another_thing(field: str) -> None:
     with pytest.raises(AttributeError, match="immutable"):
         setattr(one, field, 7)
     assert one == job("[]")
+
+
+def test_a_job_is_found_in_a_set_also_after_its_event_was_read() -> None:
+    one = job('{"a": [1]}')
+    seen = {one}
+    assert one.event_data
+    assert one in seen
+    assert pickle.loads(pickle.dumps(one)) in seen
+    assert msgspec.structs.replace(one, attempt=2) not in seen
 
 
 def test_answers_are_values() -> None:

@@ -48,6 +48,10 @@ class Job(msgspec.Struct, frozen=True, weakref=True):
             msgspec.structs.force_setattr(self, "_decoded", decode(self.event_json))
         return self._decoded
 
+    def __hash__(self) -> int:
+        # Of all fields, as a frozen struct has it, it would be another once event_data is read, or none.
+        return hash((self.id, self.attempt))
+
 
 def decode(text: str) -> Any:
     try:
