@@ -28,6 +28,17 @@ async def test_what_waits_claimed_is_bounded_in_bytes(bench: Bench) -> None:
     await bench.executor.quiet.wait()
 
 
+async def test_no_more_is_claimed_before_large_events_start(bench: Bench) -> None:
+    """Room for one more byte would lock a batch of rows for one of them."""
+    bench.handle(forever)
+    bench.executor.add([bench.job(1, event_json="x" * BYTES_MAX)], worker_id=9)
+    assert bench.executor.wanted() == 0
+    bench.executor.dispatch()
+    assert bench.executor.wanted() > 0
+    bench.executor.abandon()
+    await bench.executor.quiet.wait()
+
+
 async def test_the_word_about_a_large_event_is_small(bench: Bench) -> None:
     bench.handle(lambda job: None)
     bench.add(1, event_json="5" * LARGE_BYTES)

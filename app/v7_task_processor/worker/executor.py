@@ -71,7 +71,7 @@ class Executor:
             return 0
         free = max(0, self.concurrency - len(self.running))
         prefetch = min(PREFETCH_MAX, int(self.pace.rate * PREFETCH_SECONDS))
-        if self.buffered_bytes >= BYTES_MAX and free <= len(self.buffer):
+        if self.buffered_bytes >= BYTES_MAX:
             return 0
         wanted = free + prefetch - len(self.buffer)
         # While the buffer still feeds the handlers, wait until a claim is worth its round trip.
