@@ -159,6 +159,7 @@ def test_a_worker_that_dies_at_every_start_is_started_ever_more_slowly(database_
         wait_until(lambda: one.said().count("it ended before it was ready") >= 3, "it was started three times")
         assert one.running.poll() is None
         assert one.stop() == 0, one.said()
+    assert "look at what 'handlers.py' (V7_HANDLERS) does when it is imported" in one.said()
     assert jobs(database_url) == [(job, "queued", 0)]
 
 

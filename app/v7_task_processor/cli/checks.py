@@ -84,10 +84,12 @@ def handlers(settings: Settings) -> Check:
         done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=IMPORT_SECONDS_MAX)
     except subprocess.TimeoutExpired:
         return Check("handlers", "fails", f"importing {settings.handlers} does not end", "See what it waits for.")
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+    said = done.stdout.strip().splitlines()
+    if done.returncode != 0 or not said:  # it may end well, in their midst
+        ended = f"importing it ends the process, with {done.returncode}"
+        last = (done.stderr.strip().splitlines() or [ended])[-1]
         return Check("handlers", "fails", f"{settings.handlers}: {last.strip()}", "v7 worker shows the traceback.")
-    types = done.stdout.strip().splitlines()[-1]
+    types = said[-1]
     return Check("handlers", "holds", f"{settings.handlers} serves {'all types' if types == 'all' else types}")
 
 

@@ -13,7 +13,7 @@ import msgspec
 from ..child import Assignment, Report, Role
 
 READY_SECONDS_MAX = 60.0
-"""A child that says nothing for so long hangs, in the import of its handlers most likely."""
+"""A child that says nothing for so long hangs."""
 LIVED_SECONDS = 5.0
 """A child that lived so long, and then ended, is started again at once."""
 OOM_SCORE = 300
@@ -41,6 +41,8 @@ class Child:
         """It was ended because of attempts past their limit; those that are to blame, where one can tell."""
         self.quick_deaths = 0
         self.started_at = 0.0
+        self.handlers: str | None = None
+        """What of the user's it imports at its start."""
 
     @property
     def pid(self) -> int:
@@ -54,6 +56,7 @@ class Child:
         """Start it, in a process group of its own: Ctrl-C is for the supervisor."""
         self.ours, theirs = socket.socketpair()
         self.ready, self.stuck, self.overdue = False, False, frozenset()
+        self.handlers = None if self.role == "api" else assignment.settings.handlers
         inherited = [fd for fd in (theirs.fileno(), assignment.map_fd, assignment.listen_fd) if fd >= 0]
         with theirs:
             self.process = await asyncio.create_subprocess_exec(
@@ -79,17 +82,22 @@ class Child:
                 while not said.endswith(b"\n"):
                     more = await loop.sock_recv(self.ours, 65536)
                     if not more:
-                        return Report(ready=False, error="it ended before it was ready")
+                        return Report(ready=False, error=f"it ended before it was ready{self.suspicion()}")
                     said += more
         except TimeoutError:
             self.kill()
-            why = "" if self.role == "api" else ": look at what the module in V7_HANDLERS does when it is imported"
-            return Report(ready=False, error=f"it was ended: not ready after {READY_SECONDS_MAX:g} seconds{why}")
+            error = f"it was ended: not ready after {READY_SECONDS_MAX:g} seconds{self.suspicion()}"
+            return Report(ready=False, error=error)
         except OSError as error:
             return Report(ready=False, error=str(error))
         report = msgspec.json.decode(said, type=Report)
         self.ready = report.ready
         return report
+
+    def suspicion(self) -> str:
+        """Where to look: what ends or holds a process at its start is most likely the user's code, which can do both
+        without a word."""
+        return f": look at what {self.handlers!r} (V7_HANDLERS) does when it is imported" if self.handlers else ""
 
     async def wait(self) -> int:
         """Its exit code, when it has ended; negative ones are signals."""
