@@ -74,6 +74,17 @@ def test_send_a_file_names_the_line_and_how_to_go_on(
     assert "Nothing is sent yet. To go on without sending any twice" in capsys.readouterr().err
 
 
+def test_a_line_that_is_too_long_is_called_so(port: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "long"
+    path.write_bytes(b"".join(lines(2)) + b"1" * 2_000_000)
+    Answering.answers += [(200, b"{}"), (413, b"The batch is larger than 9 bytes.")]
+    assert root.run(["send", "--file", str(path), "--port", str(port)]) == 1
+    assert capsys.readouterr().err.startswith(
+        "v7: Line 3, one event of 2,000,000 bytes, is too long. The batch is larger than 9 bytes. (HTTP 413) It came "
+        "with line 3. Lines up to 2 are sent."
+    )
+
+
 def test_send_a_file_waits_while_the_server_is_busy(
     port: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -145,7 +145,10 @@ def test_limits(api: ApiProcess, database_url: str) -> None:
     sentence = "The event in line 2 is larger than 1048576 bytes, which is the limit of each (V7_BODY_BYTES_MAX)."
     assert is_refusal(post(api, large), 413, sentence)
     answer = post(api, b" " * (2**24 + 1))
-    sentence = "The batch is larger than 16777216 bytes, which is the limit (16 times V7_BODY_BYTES_MAX); send several."
+    sentence = (
+        "The batch is larger than 16777216 bytes, which is the limit; each of its events may have 1048576 "
+        "(V7_BODY_BYTES_MAX)."
+    )
     assert is_refusal(answer, 413, sentence)
     assert answer.headers["connection"] == "close"
     assert rows(database_url, COUNT) == [(0,)]

@@ -26,7 +26,7 @@ BYTES_MAX = 2**20
 TRIES_MAX = 5
 """Of a batch that the server has no room for now."""
 LINE = re.compile(r"\bline (\d+)")
-BUSY = 503
+BUSY, TOO_LARGE = 503, 413
 
 
 class Batch(NamedTuple):
@@ -125,5 +125,7 @@ def post(server: Server, batch: Batch, sending: Sending) -> None:
         time.sleep(answer.retry_after_seconds)
     if not answer.is_ok:
         said = LINE.sub(lambda match: f"line {int(match[1]) + batch.first - 1}", answer.said(), count=1)
+        if answer.status == TOO_LARGE and len(batch.lines) == 1:  # who reads "batch" would look for fewer events
+            said = f"Line {batch.first}, one event of {number(len(body))} bytes, is too long. {said}"
         lines = f"lines {batch.first} to {batch.last}" if len(batch.lines) > 1 else f"line {batch.first}"
         raise V7Error(f"{said} It came with {lines}. {sending.advice()}")

@@ -94,8 +94,8 @@ class BatchReceiver(Receiver):
 
     def too_large(self) -> Answer:
         sentence = (
-            f"The batch is larger than {self.body_bytes_max} bytes, which is the limit ({BODIES} times "
-            "V7_BODY_BYTES_MAX); send several."
+            f"The batch is larger than {self.body_bytes_max} bytes, which is the limit; each of its events may have "
+            f"{self.event_bytes_max} (V7_BODY_BYTES_MAX)."
         )
         return Answer(413, sentence.encode(), close=True)
 
