@@ -72,7 +72,7 @@ def show(settings: Settings, as_json: bool, operation_id: int) -> None:
     with reading(settings) as connection:
         row = listing.operation(connection, operation_id)
     if row is None:
-        raise V7Error(f"There is no operation {operation_id}: v7 operations list shows those that there are.")
+        raise no_operation(operation_id)
     if as_json:
         document(row)
         return
@@ -112,8 +112,9 @@ def stop(settings: Settings, as_json: bool, operation_id: int) -> None:
             if (stopped := await queue.stop_operation(connection, operation_id, hand())) is not None:
                 return stopped
             now = await queue.operation(connection, operation_id)
-        why = "is none: v7 operations list shows those that there are" if now is None else f"is {now.status} already"
-        raise V7Error(f"Operation {operation_id} {why}.")
+        if now is None:
+            raise no_operation(operation_id)
+        raise V7Error(f"Operation {operation_id} is {now.status} already.")
 
     with checked(settings) as place:
         stopped = asyncio.run(step(place.url))
@@ -122,6 +123,10 @@ def stop(settings: Settings, as_json: bool, operation_id: int) -> None:
         document({"operation": stopped.id, "status": stopped.status, "done": stopped.done})
     else:
         click.echo(f"Operation {stopped.id} is stopped. It was done with {number(stopped.done)} until then.")
+
+
+def no_operation(operation_id: int) -> V7Error:
+    return V7Error(f"There is no operation {operation_id}: v7 operations list shows those that there are.")
 
 
 @click.command(epilog=examples("v7 audit", "v7 audit --job 42", "v7 audit --json | jq '.acts[] | [.at, .who, .act]'"))
