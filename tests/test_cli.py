@@ -93,6 +93,13 @@ def test_each_command_has_a_help_with_examples(path: list[str]) -> None:
     assert ("--json" in helped) == (not silent or "--json" in examples)
 
 
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_each_number_has_its_bounds(path: list[str]) -> None:
+    """Beyond them the database would refuse it, in words of its own."""
+    for parameter in dict(walk(group))[tuple(path)].params:
+        assert parameter.type is not click.INT, parameter.name
+
+
 def test_the_lines_of_help_on_the_first_page_fit() -> None:
     done = v7("--help")
     assert done.returncode == 0
@@ -131,6 +138,13 @@ def test_an_unknown_setting_names_the_nearest(database_url: str) -> None:
         (["jobs", "list", "--limit", "0"], "0 is not in the range"),
         (["jobs", "list", "--order", "queue", "--status", "dead"], "finds nothing"),
         (["jobs", "show", "abc"], "not a valid integer"),
+        (["jobs", "show", "99999999999999999999"], "is not in the range 1<=x<=9223372036854775807"),
+        (["jobs", "cancel", "0"], "0 is not in the range"),
+        (["why", "9223372036854775808"], "is not in the range"),
+        (["types", "pause", "-9223372036854775809"], "is not in the range"),
+        (["dead", "list", "--type", "9223372036854775808"], "is not in the range"),
+        (["operations", "list", "--after", "9223372036854775808"], "is not in the range"),
+        (["send", "--type", "9223372036854775808", "--user", "1", "1"], "is not in the range"),
         (["dead", "redrive"], "Say which"),
         (["dead", "redrive", "--all", "5", "--yes"], "Say which"),
         (["dead", "redrive", "--all"], "say --yes"),

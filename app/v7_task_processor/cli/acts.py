@@ -16,7 +16,7 @@ from ..settings import Settings
 from ..text import plural
 from .bulk import carry_out
 from .hand import hand
-from .options import DATABASE, examples, json_option, settings_options
+from .options import DATABASE, ID, NUMBER, examples, json_option, settings_options
 from .output import document
 from .place import checked
 from .send import raw
@@ -75,9 +75,7 @@ def reschedule(settings: Settings, run_at: dt.datetime, which: Which, as_json: b
 
 
 @click.command(epilog=examples("v7 jobs priority 42 --to -5", "v7 jobs priority --user 7 --to 0 --yes"))
-@click.option(
-    "--to", "wanted", type=click.IntRange(-(2**63), 2**63 - 1), required=True, metavar="NUMBER", help="The priority."
-)
+@click.option("--to", "wanted", type=NUMBER, required=True, metavar="NUMBER", help="The priority.")
 @json_option
 @which_jobs("priority", queue.MAY["priority"])
 @settings_options(*DATABASE)
@@ -94,7 +92,7 @@ def priority(settings: Settings, wanted: int, which: Which, as_json: bool) -> in
 @click.command(epilog=examples("v7 jobs redrive 42", "v7 jobs redrive 42 --event-data '{\"amount\": 1}'"))
 @click.option("--event-data", metavar="JSON|-", help="Another event, as a new job in its place.")
 @json_option
-@click.argument("job_id", metavar="ID", type=int)
+@click.argument("job_id", metavar="ID", type=ID)
 @settings_options(*DATABASE)
 def redrive(settings: Settings, event_data: str | None, as_json: bool, job_id: int) -> int:
     """Queue a dead letter again, its failures forgiven. For many: v7 dead redrive.

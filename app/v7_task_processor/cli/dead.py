@@ -7,7 +7,7 @@ from ..errors import V7Error
 from ..listing import Filter
 from ..settings import Settings
 from ..text import short_age
-from .options import DATABASE, examples, json_option, limit_option, settings_options
+from .options import DATABASE, ID, NUMBER, examples, json_option, limit_option, settings_options
 from .output import Column, document, job_document, table
 from .place import reading
 from .redrive import redrive
@@ -24,8 +24,8 @@ def dead() -> None:
 @dead.command(
     "list", epilog=examples("v7 dead list", "v7 dead list --type 5 --limit 100", "v7 dead list --json | jq .jobs[].id")
 )
-@click.option("--type", "event_type_id", type=int, metavar="NUMBER", help="Only of this event type.")
-@click.option("--after", type=int, metavar="ID", help="Go on after this one.")
+@click.option("--type", "event_type_id", type=NUMBER, metavar="NUMBER", help="Only of this event type.")
+@click.option("--after", type=ID, metavar="ID", help="Go on after this one.")
 @limit_option
 @json_option
 @settings_options(*DATABASE)
@@ -73,7 +73,7 @@ def list_dead(settings: Settings, event_type_id: int | None, after: int | None, 
 
 @dead.command(epilog=examples("v7 dead show 42", "v7 dead show 42 --json | jq .failures"))
 @json_option
-@click.argument("job_id", type=int, metavar="ID")
+@click.argument("job_id", type=ID, metavar="ID")
 @settings_options(*DATABASE)
 def show(settings: Settings, as_json: bool, job_id: int) -> None:
     """One dead letter, with its event and all its failures."""

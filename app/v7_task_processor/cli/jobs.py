@@ -12,7 +12,7 @@ from ..settings import Settings
 from ..text import short_age
 from .acts import ACTS
 from .export import export
-from .options import DATABASE, examples, json_option, limit_option, settings_options
+from .options import DATABASE, ID, examples, json_option, limit_option, settings_options
 from .output import Column, document, job_document, table
 from .place import reading
 from .story import tell
@@ -46,7 +46,7 @@ def jobs() -> None:
     show_default=True,
     help="queue: what is queued, the next first.",
 )
-@click.option("--after", type=int, metavar="ID", help="Go on after this job.")
+@click.option("--after", type=ID, metavar="ID", help="Go on after this job.")
 @limit_option
 @json_option
 @settings_options(*DATABASE)
@@ -108,7 +108,7 @@ def failed(job: JobRow) -> str:
 
 @jobs.command(epilog=examples("v7 jobs show 42", "v7 jobs show 42 --json | jq .event_data"))
 @json_option
-@click.argument("job_id", type=int, metavar="ID")
+@click.argument("job_id", type=ID, metavar="ID")
 @settings_options(*DATABASE)
 def show(settings: Settings, as_json: bool, job_id: int) -> None:
     """One job, with its event and all its failures, finished or not."""

@@ -13,7 +13,7 @@ from ..listing import ActRow, OperationRow
 from ..settings import Settings
 from ..text import clock, number, plain, short_age
 from .hand import hand
-from .options import DATABASE, examples, json_option, limit_option, settings_options
+from .options import DATABASE, ID, examples, json_option, limit_option, settings_options
 from .output import Column, document, table
 from .place import checked, reading
 
@@ -24,7 +24,7 @@ def operations() -> None:
 
 
 @operations.command("list", epilog=examples("v7 operations list", "v7 operations list --json | jq .operations[0]"))
-@click.option("--after", type=int, metavar="ID", help="Go on after this one.")
+@click.option("--after", type=ID, metavar="ID", help="Go on after this one.")
 @limit_option
 @json_option
 @settings_options(*DATABASE)
@@ -65,7 +65,7 @@ def words(fields: msgspec.Struct) -> str:
 
 @operations.command(epilog=examples("v7 operations show 7", "v7 operations show 7 --json | jq .done"))
 @json_option
-@click.argument("operation_id", metavar="ID", type=int)
+@click.argument("operation_id", metavar="ID", type=ID)
 @settings_options(*DATABASE)
 def show(settings: Settings, as_json: bool, operation_id: int) -> None:
     """One operation."""
@@ -102,7 +102,7 @@ def facts(row: OperationRow) -> list[tuple[str, str]]:
 
 @operations.command(epilog=examples("v7 operations stop 7", "v7 operations stop 7 --json | jq .done"))
 @json_option
-@click.argument("operation_id", metavar="ID", type=int)
+@click.argument("operation_id", metavar="ID", type=ID)
 @settings_options(*DATABASE)
 def stop(settings: Settings, as_json: bool, operation_id: int) -> None:
     """End an operation where it stands. What it did stays done."""
@@ -130,8 +130,8 @@ def no_operation(operation_id: int) -> V7Error:
 
 
 @click.command(epilog=examples("v7 audit", "v7 audit --job 42", "v7 audit --json | jq '.acts[] | [.at, .who, .act]'"))
-@click.option("--job", "job_id", type=int, metavar="ID", help="Only what was done with this job alone.")
-@click.option("--after", type=int, metavar="ID", help="Go on after this act.")
+@click.option("--job", "job_id", type=ID, metavar="ID", help="Only what was done with this job alone.")
+@click.option("--after", type=ID, metavar="ID", help="Go on after this act.")
 @limit_option
 @json_option
 @settings_options(*DATABASE)

@@ -66,6 +66,22 @@ def checked(field: str, _context: click.Context, _parameter: click.Parameter, va
         raise click.BadParameter(str(error)) from None
 
 
+class Bigint(click.types.IntParamType):
+    """A whole number as Postgres has it. Unlike click.IntRange it says its range only to who missed it: the help would
+    have a line of digits for each."""
+
+    def __init__(self, least: int) -> None:
+        self.range = click.IntRange(least, 2**63 - 1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        return self.range.convert(value, param, ctx)
+
+
+NUMBER = Bigint(-(2**63))
+"""An event type, a user or a priority."""
+ID = Bigint(1)
+"""Of a job, an operation or an act."""
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead.")
 limit_option = click.option(
     "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, metavar="NUMBER", help="How many."

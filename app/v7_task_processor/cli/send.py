@@ -11,7 +11,7 @@ from ..keys import parsed
 from ..settings import Settings
 from ..worker.address import netloc
 from .banner import reachable
-from .options import examples, json_option, settings_options
+from .options import NUMBER, examples, json_option, settings_options
 from .output import document
 from .posting import PATH, Server
 
@@ -24,16 +24,18 @@ from .posting import PATH, Server
         "v7 send --file events.ndjson",
     )
 )
-@click.option("--type", "event_type_id", type=int, metavar="NUMBER", help="The event's type.")
-@click.option("--user", "user_id", type=int, metavar="NUMBER", help="Whose event it is.")
-@click.option("--priority", type=int, metavar="NUMBER", help="The lower, the sooner.  [default: 0]")
+@click.option("--type", "event_type_id", type=NUMBER, metavar="NUMBER", help="The event's type.")
+@click.option("--user", "user_id", type=NUMBER, metavar="NUMBER", help="Whose event it is.")
+@click.option("--priority", type=NUMBER, metavar="NUMBER", help="The lower, the sooner.  [default: 0]")
 @click.option("--count", type=click.IntRange(1), metavar="NUMBER", help="Send it so many times.")
 @click.option(
     "--file",
     metavar="FILE|-",
     help="Send each line of this file (- is stdin): an object with user_id, priority, event_data, event_type_id.",
 )
-@click.option("--skip", type=click.IntRange(0), metavar="NUMBER", help="With --file: leave out so many lines.")
+@click.option(
+    "--skip", type=click.IntRange(0, 2**63 - 1), metavar="NUMBER", help="With --file: leave out so many lines."
+)
 @click.option("--url", metavar="URL", help="Where to, instead of --host and --port.")
 @click.option("--idempotency-key", metavar="TEXT", help="Makes it safe to send the same again.")
 @json_option

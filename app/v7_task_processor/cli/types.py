@@ -10,11 +10,11 @@ from ..listing import TypeRate, TypeRow
 from ..settings import Settings
 from ..text import clock, number, plain, short_age, short_seconds
 from .hand import hand
-from .options import DATABASE, examples, json_option, settings_options
+from .options import DATABASE, NUMBER, examples, json_option, settings_options
 from .output import Column, document, table
 from .place import checked, reading
 
-NUMBER = {"ignore_unknown_options": True}  # -5 is a type, not an option
+NEGATIVE_TOO = {"ignore_unknown_options": True}  # -5 is a type, not an option
 
 
 @click.group(epilog=examples("v7 types list", "v7 types pause 5", "v7 types limit 5 3"))
@@ -25,7 +25,7 @@ def types() -> None:
 @types.command(
     "list", epilog=examples("v7 types list", "v7 types list --json | jq '.event_types[] | select(.served | not)'")
 )
-@click.option("--after", type=int, metavar="ID", help="Go on after this type.")
+@click.option("--after", type=NUMBER, metavar="ID", help="Go on after this type.")
 @click.option(
     "--limit", type=click.IntRange(1, 1000), default=100, show_default=True, metavar="NUMBER", help="How many."
 )
@@ -103,9 +103,9 @@ def remarks(rows: list[TypeRow], alive: bool) -> list[str]:
     return says
 
 
-@types.command(context_settings=NUMBER, epilog=examples("v7 types pause 5", "v7 types pause 5 --json"))
+@types.command(context_settings=NEGATIVE_TOO, epilog=examples("v7 types pause 5", "v7 types pause 5 --json"))
 @json_option
-@click.argument("event_type_id", type=int, metavar="ID")
+@click.argument("event_type_id", type=NUMBER, metavar="ID")
 @settings_options(*DATABASE)
 def pause(settings: Settings, as_json: bool, event_type_id: int) -> None:
     """Let a type's jobs wait, on all nodes, from now on. What runs is finished; new events still come in."""
@@ -126,9 +126,9 @@ def pause(settings: Settings, as_json: bool, event_type_id: int) -> None:
         asyncio.run(step(place.url))
 
 
-@types.command(context_settings=NUMBER, epilog=examples("v7 types resume 5", "v7 types resume 5 --json"))
+@types.command(context_settings=NEGATIVE_TOO, epilog=examples("v7 types resume 5", "v7 types resume 5 --json"))
 @json_option
-@click.argument("event_type_id", type=int, metavar="ID")
+@click.argument("event_type_id", type=NUMBER, metavar="ID")
 @settings_options(*DATABASE)
 def resume(settings: Settings, as_json: bool, event_type_id: int) -> None:
     """Let a type's jobs run again, on all nodes."""
@@ -150,9 +150,9 @@ def resume(settings: Settings, as_json: bool, event_type_id: int) -> None:
         click.echo(f"Type {event_type_id} runs.")
 
 
-@types.command(context_settings=NUMBER, epilog=examples("v7 types limit 5 3", "v7 types limit 5 --none"))
+@types.command(context_settings=NEGATIVE_TOO, epilog=examples("v7 types limit 5 3", "v7 types limit 5 --none"))
 @json_option
-@click.argument("event_type_id", type=int, metavar="ID")
+@click.argument("event_type_id", type=NUMBER, metavar="ID")
 @click.argument("at_once", type=click.IntRange(1, 2**31 - 1), metavar="NUMBER", required=False)
 @click.option("--none", "unlimited", is_flag=True, help="Any number, as before.")
 @settings_options(*DATABASE)

@@ -9,6 +9,7 @@ import click
 
 from .. import queue
 from ..chosen import Chosen
+from .options import ID, NUMBER
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -29,8 +30,6 @@ class Time(click.ParamType[dt.datetime]):
         return time
 
 
-NUMBER = click.IntRange(-(2**63), 2**63 - 1)
-ATTEMPTS = click.IntRange(0, 2**31 - 1)
 FILTERS: dict[str, Callable[[Function], Function]] = {
     "event_type_id": click.option("--type", "event_type_id", type=NUMBER, metavar="NUMBER", help="Only of this type."),
     "user_id": click.option("--user", "user_id", type=NUMBER, metavar="NUMBER", help="Only of this user."),
@@ -85,7 +84,7 @@ def which_jobs(act: str, statuses: Sequence[str]) -> Callable[[Function], Callab
                 raise click.UsageError("--dry-run says how many jobs filters name, and is for nothing else.")
             return function(*arguments, which=Which(ids, chosen, yes, dry_run), **options)
 
-        decorated: Callable[..., Any] = click.argument("ids", metavar="[ID]...", nargs=-1, type=int)(command)
+        decorated: Callable[..., Any] = click.argument("ids", metavar="[ID]...", nargs=-1, type=ID)(command)
         decorated = click.option("--dry-run", is_flag=True, help="Only say how many filters name.")(decorated)
         decorated = click.option("--yes", is_flag=True, help="Do not ask.")(decorated)
         decorated = click.option("--all", "everything", is_flag=True, help="All.")(decorated)
