@@ -1,4 +1,4 @@
-"""v7.enqueue_many takes event_data that Postgres cannot take apart, as v7.enqueue does."""
+"""v7.enqueue_many takes event_data that Postgres cannot take apart, as v7.enqueue does, and no text for a number."""
 
 from alembic import op
 
@@ -10,7 +10,7 @@ depends_on = None
 # One statement for all: of a call of v7.enqueue two fifths is making ready the table's checks for a single row.
 # json_to_record alone cannot tell an event_data of null, which is one, from none at all. Nothing is asked back of the
 # insert: that would need the right to read jobs, and who only sends has none. Where it fails they are tried one by one,
-# in vain, for the place of the one that cannot be.
+# in vain, for the place of the one that cannot be; and whether each is an object is asked only then.
 # Postgres takes no object apart that has \u0000 or half a surrogate pair anywhere in it, and event_data may have. Where
 # that fails, every \u is escaped first, and every \\ too (chr(1) stands in no JSON), each value is taken out as it then
 # stands and turned back, and event_data goes beside the rest.
@@ -18,6 +18,7 @@ ENQUEUE_MANY = r"""
 create or replace function v7.enqueue_many(events json) returns setof bigint language plpgsql as $$
 #variable_conflict use_column
 declare
+    numbers constant text[] := array['event_type_id', 'user_id', 'priority', 'max_retries'];
     readable json := events;
     data text[];
     wrong text;
@@ -27,20 +28,19 @@ begin
         raise exception 'events is %: it must be a JSON array of objects', coalesce(json_typeof(events), 'null')
             using errcode = 'invalid_parameter_value';
     end if;
-    select format('events[%s] is %s: it must be an object', place - 1, json_typeof(event)) into wrong
-        from json_array_elements(events) with ordinality as each(event, place)
-        where json_typeof(event) <> 'object' limit 1;
     begin
         for attempt in 1..2 loop
-            exit when wrong is not null;
             begin
-                select format('events[%s] has %s: it may have event_type_id, user_id, priority, event_data, run_at, '
-                              'max_retries, correlation_id, traceparent and tracestate', place - 1, to_json(name))
+                select format('events[%s] has %s', place - 1, to_json(name)) || case when name = any(numbers)
+                        then ' as text: it must be a number'
+                        else ': it may have event_type_id, user_id, priority, event_data, run_at, max_retries, '
+                             'correlation_id, traceparent and tracestate' end
                     into wrong
                     from json_array_elements(readable) with ordinality as each(event, place),
-                        json_object_keys(event) as name
-                    where name not in ('event_type_id', 'user_id', 'priority', 'event_data', 'run_at', 'max_retries',
-                                       'correlation_id', 'traceparent', 'tracestate')
+                        json_each(event) as field(name, value)
+                    where case when name = any(numbers) then json_typeof(value) = 'string'
+                               else name not in ('event_data', 'run_at', 'correlation_id', 'traceparent',
+                                                 'tracestate') end
                     limit 1;
                 exit;
             exception when untranslatable_character or invalid_text_representation then
@@ -60,35 +60,42 @@ begin
                                 with ordinality as field(name, escaped, nth)) as fields) as own;
             end;
         end loop;
-        if wrong is null then
-            return query
-                with given as materialized (
-                    select nextval('v7.jobs_id_seq') as id, ordered.* from (
-                        select place, coalesce(data[place::integer]::json, event -> 'event_data') as event_data,
-                            fields.*,
-                            coalesce(run_at > now(), false) as later,
-                            traceparent ~ '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$' as traced
-                        from json_array_elements(readable) with ordinality as each(event, place),
-                            json_to_record(event) as fields(
-                                event_type_id bigint, user_id bigint, priority bigint, run_at timestamptz,
-                                max_retries integer, correlation_id text, traceparent text, tracestate text)
-                        order by place) as ordered),
-                added as (
-                    insert into v7.jobs (id, event_type_id, user_id, priority, event_data, max_retries, correlation_id,
-                                         status, run_at, queued_at, traceparent, tracestate)
-                    select id, event_type_id, user_id, priority, event_data, max_retries,
-                        coalesce(correlation_id, gen_random_uuid()::text),
-                        case when later then 'scheduled' else 'queued' end,
-                        case when later then run_at end,
-                        case when later then null else now() end,
-                        case when traced then traceparent end,
-                        case when traced and length(tracestate) <= 512 then tracestate end
-                    from given order by place),
-                woken as (select pg_notify('v7', 'jobs') from given where not later limit 1)
-                select id from given, (select count(*) from woken) as told order by place;
+        if wrong is not null then
+            raise exception '%', wrong using errcode = 'invalid_parameter_value';
         end if;
+        return query
+            with given as materialized (
+                select nextval('v7.jobs_id_seq') as id, ordered.* from (
+                    select place, coalesce(data[place::integer]::json, event -> 'event_data') as event_data,
+                        fields.*,
+                        coalesce(run_at > now(), false) as later,
+                        traceparent ~ '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$' as traced
+                    from json_array_elements(readable) with ordinality as each(event, place),
+                        json_to_record(event) as fields(
+                            event_type_id bigint, user_id bigint, priority bigint, run_at timestamptz,
+                            max_retries integer, correlation_id text, traceparent text, tracestate text)
+                    order by place) as ordered),
+            added as (
+                insert into v7.jobs (id, event_type_id, user_id, priority, event_data, max_retries, correlation_id,
+                                     status, run_at, queued_at, traceparent, tracestate)
+                select id, event_type_id, user_id, priority, event_data, max_retries,
+                    coalesce(correlation_id, gen_random_uuid()::text),
+                    case when later then 'scheduled' else 'queued' end,
+                    case when later then run_at end,
+                    case when later then null else now() end,
+                    case when traced then traceparent end,
+                    case when traced and length(tracestate) <= 512 then tracestate end
+                from given order by place),
+            woken as (select pg_notify('v7', 'jobs') from given where not later limit 1)
+            select id from given, (select count(*) from woken) as told order by place;
     exception when data_exception or integrity_constraint_violation then
-        if json_array_length(events) > 1 then
+        select format('events[%s] is %s: it must be an object', place - 1, json_typeof(event)) into wrong
+            from json_array_elements(events) with ordinality as each(event, place)
+            where json_typeof(event) <> 'object' limit 1;
+        if wrong is not null then
+            raise exception '%', wrong using errcode = 'invalid_parameter_value';
+        end if;
+        if sqlerrm not like 'events[%' and json_array_length(events) > 1 then
             for each in select place, event from json_array_elements(events) with ordinality as e(event, place) loop
                 begin
                     perform v7.enqueue_many(json_build_array(each.event));
@@ -99,9 +106,6 @@ begin
         end if;
         raise;
     end;
-    if wrong is not null then
-        raise exception '%', wrong using errcode = 'invalid_parameter_value';
-    end if;
 end $$
 """
 
@@ -111,4 +115,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """It stays: what 0012 made takes less, and nothing else."""
+    """It stays: it can be called as that of 0012."""
