@@ -8,6 +8,7 @@ import pytest
 from v7_task_processor import database, queue
 from v7_task_processor.queue import FIRST, LAST, Connection
 from v7_task_processor.web.ingest import digest
+from v7_task_processor.web.receive import REQUEST_ID_CHARS_MAX
 
 from ..support import event, heard_until, one, rows, take_one, worker
 
@@ -35,6 +36,13 @@ async def test_its_own_correlation_id_and_max_retries_stand(connection: Connecti
     job_id = await enqueue(connection, ", correlation_id => 'mine', max_retries => 0")
     assert await one(connection, "correlation_id, max_retries", job_id) == ("mine", 0)
     assert (await take_one(connection, await worker(connection))).max_retries == 0
+
+
+@pytest.mark.parametrize("more", ["", ", run_at => now() + interval '1 hour'"])
+async def test_a_correlation_id_is_cut_as_by_http(connection: Connection, more: str) -> None:
+    """Whole it would come back with each listing, and count in no worker's memory."""
+    job_id = await enqueue(connection, f"{more}, correlation_id => repeat('é', 3000000)")
+    assert await one(connection, "correlation_id", job_id) == ("é" * REQUEST_ID_CHARS_MAX,)
 
 
 async def test_a_time_to_come_schedules_and_a_time_past_queues(connection: Connection) -> None:

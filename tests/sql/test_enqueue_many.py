@@ -7,6 +7,7 @@ import pytest
 
 from v7_task_processor import database
 from v7_task_processor.queue import FIRST, LAST, Connection
+from v7_task_processor.web.receive import REQUEST_ID_CHARS_MAX
 
 from ..support import heard_until, one, rows, take, worker
 
@@ -57,6 +58,11 @@ async def test_all_that_an_event_may_have(connection: Connection) -> None:
     assert await one(connection, columns, past) == ("queued", False, True, None, False)
     assert await one(connection, "traceparent, tracestate", traced) == (trace, "a=b")
     assert await one(connection, "traceparent, tracestate", odd) == (None, None)
+
+
+async def test_a_correlation_id_is_cut_as_by_http(connection: Connection) -> None:
+    (job_id,) = await enqueue_many(connection, [{**EVENT, "correlation_id": "é" * 3_000_000}])
+    assert await one(connection, "correlation_id", job_id) == ("é" * REQUEST_ID_CHARS_MAX,)
 
 
 @pytest.mark.parametrize("event_data", ["null", "[]", '"text"', "0", "true", '{"\\u0041": null}'])

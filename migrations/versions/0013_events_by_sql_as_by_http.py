@@ -1,4 +1,4 @@
-"""v7.enqueue_many takes event_data that Postgres cannot take apart, as v7.enqueue does, and no text for a number."""
+"""Events by SQL as by HTTP: correlation_ids are cut; v7.enqueue_many takes any event_data, and no text for a number."""
 
 from alembic import op
 
@@ -6,6 +6,63 @@ revision = "0013"
 down_revision = "0012"
 branch_labels = None
 depends_on = None
+
+# What it was since 0007, but for the cut: whole, a text of megabytes would come back with each listing and claim.
+ENQUEUE = """
+create or replace function v7.enqueue(
+    event_type_id bigint, user_id bigint, priority bigint, event_data json,
+    run_at timestamptz default null, max_retries integer default null,
+    correlation_id text default null, idempotency_key text default null,
+    traceparent text default null, tracestate text default null
+) returns bigint language plpgsql as $$
+#variable_conflict use_column
+declare
+    job bigint := nextval('v7.jobs_id_seq');
+    digest bytea;
+    known v7.idempotency_keys;
+begin
+    if enqueue.run_at >= '9999-01-01' then
+        raise exception 'run_at is %: it must be before the year 9999', enqueue.run_at
+            using errcode = 'datetime_field_overflow';
+    end if;
+    if enqueue.traceparent !~ '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$' then
+        enqueue.traceparent := null;
+    end if;
+    if enqueue.traceparent is null or length(enqueue.tracestate) > 512 then
+        enqueue.tracestate := null;
+    end if;
+    if idempotency_key is not null then
+        digest := sha256(convert_to(concat_ws(',', enqueue.event_type_id, enqueue.user_id, enqueue.priority,
+                                              enqueue.event_data), 'UTF8'));
+        insert into v7.idempotency_keys as k (key, body_sha256, job_id)
+            values (enqueue.idempotency_key, digest, job)
+            on conflict (key) do update set key = excluded.key
+            returning k.* into known;
+        if known.job_id <> job then
+            if known.body_sha256 <> digest then
+                raise exception 'idempotency_key % was used for another event, which is job %',
+                    quote_literal(enqueue.idempotency_key), known.job_id using errcode = 'unique_violation';
+            end if;
+            return known.job_id;
+        end if;
+    end if;
+    if enqueue.run_at > now() then
+        insert into v7.jobs (id, event_type_id, user_id, priority, event_data, max_retries, correlation_id,
+                             status, run_at, traceparent, tracestate)
+            values (job, enqueue.event_type_id, enqueue.user_id, enqueue.priority, enqueue.event_data,
+                    enqueue.max_retries, coalesce(left(enqueue.correlation_id, 128), gen_random_uuid()::text),
+                    'scheduled', enqueue.run_at, enqueue.traceparent, enqueue.tracestate);
+    else
+        insert into v7.jobs (id, event_type_id, user_id, priority, event_data, max_retries, correlation_id,
+                             queued_at, traceparent, tracestate)
+            values (job, enqueue.event_type_id, enqueue.user_id, enqueue.priority, enqueue.event_data,
+                    enqueue.max_retries, coalesce(left(enqueue.correlation_id, 128), gen_random_uuid()::text), now(),
+                    enqueue.traceparent, enqueue.tracestate);
+        perform pg_notify('v7', 'jobs');
+    end if;
+    return job;
+end $$
+"""
 
 # One statement for all: of a call of v7.enqueue two fifths is making ready the table's checks for a single row.
 # json_to_record alone cannot tell an event_data of null, which is one, from none at all. Nothing is asked back of the
@@ -79,7 +136,7 @@ begin
                 insert into v7.jobs (id, event_type_id, user_id, priority, event_data, max_retries, correlation_id,
                                      status, run_at, queued_at, traceparent, tracestate)
                 select id, event_type_id, user_id, priority, event_data, max_retries,
-                    coalesce(correlation_id, gen_random_uuid()::text),
+                    coalesce(left(correlation_id, 128), gen_random_uuid()::text),
                     case when later then 'scheduled' else 'queued' end,
                     case when later then run_at end,
                     case when later then null else now() end,
@@ -111,8 +168,9 @@ end $$
 
 
 def upgrade() -> None:
+    op.execute(ENQUEUE)
     op.execute(ENQUEUE_MANY)
 
 
 def downgrade() -> None:
-    """It stays: it can be called as that of 0012."""
+    """They stay: they can be called as those before."""
