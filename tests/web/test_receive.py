@@ -118,6 +118,13 @@ def test_a_key_that_is_none(api: ApiProcess, key: bytes) -> None:
     assert is_refusal(answer, 400, "Idempotency-Key must be 1 to 255 printable ASCII characters.")
 
 
+def test_of_two_keys_none_is_taken(api: ApiProcess, database_url: str) -> None:
+    for second in ("a", "b"):
+        answer = api.client.post(PATH, content=body(), headers=[("Idempotency-Key", "a"), ("idempotency-key", second)])
+        assert is_refusal(answer, 400, "Idempotency-Key is given more than once.")
+    assert rows(database_url, COUNT) == [(0,)]
+
+
 def test_a_key_makes_sending_again_safe(api: ApiProcess, database_url: str) -> None:
     first = api.post(body("[1]"), idempotency_key="k" * 255)
     again = api.post(body(" [1] "), idempotency_key="k" * 255)

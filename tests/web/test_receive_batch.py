@@ -188,6 +188,9 @@ def test_a_key_that_was_used_for_something_else(api: ApiProcess, database_url: s
     assert rows(database_url, COUNT) == [(3,)]
     answer = post(api, body(), idempotency_key="x" * 256)
     assert is_refusal(answer, 400, "Idempotency-Key must be 1 to 255 printable ASCII characters.")
+    two = [*NDJSON.items(), ("idempotency-key", "k"), ("idempotency-key", "l")]
+    answer = api.client.post(PATH, content=lines("1", "2"), headers=two)
+    assert is_refusal(answer, 400, "Idempotency-Key is given more than once.")
 
 
 async def test_many_at_once_under_one_key_at_two_processes_are_one_batch(database_url: str) -> None:

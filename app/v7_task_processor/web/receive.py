@@ -91,9 +91,8 @@ class Receiver:
         if why := media_refusal(headers, self.media_types):
             return Answer(415, why.encode(), close=close)
         key = headers.get(b"idempotency-key")
-        if key is not None and not is_key(key):
-            sentence = f"Idempotency-Key must be 1 to {KEY_CHARS_MAX} printable ASCII characters."
-            return Answer(400, sentence.encode(), close=close)
+        if key is not None and (why := key_refusal(key, scope)):
+            return Answer(400, why.encode(), close=close)
         return None
 
     def must_close(self, headers: Headers) -> bool:
@@ -214,8 +213,13 @@ def cleaned(request_id: bytes) -> str:
     return text.strip()[:REQUEST_ID_CHARS_MAX].rstrip()
 
 
-def is_key(key: bytes) -> bool:
-    return 1 <= len(key) <= KEY_CHARS_MAX and all(0x20 <= byte <= 0x7E for byte in key)
+def key_refusal(key: bytes, scope: Scope) -> str | None:
+    """Why this is no key; None: it is. Of two that were given either may be the one that its sender goes by."""
+    if not (1 <= len(key) <= KEY_CHARS_MAX and all(0x20 <= byte <= 0x7E for byte in key)):
+        return f"Idempotency-Key must be 1 to {KEY_CHARS_MAX} printable ASCII characters."
+    if sum(name == b"idempotency-key" for name, _ in scope["headers"]) > 1:
+        return "Idempotency-Key is given more than once."
+    return None
 
 
 def media_type(headers: Headers) -> bytes:
