@@ -65,6 +65,8 @@ def send(
             send_file(server, file, skip or 0, idempotency_key, as_json)
         return
     refuse_together("an event", {"--skip": skip})
+    if idempotency_key is not None and (count or 1) > 1:
+        raise click.UsageError("--count does not go with --idempotency-key: one key stands for one event.")
     require({name: fields[name] for name in ("--type", "--user", "JSON")})
     head = {"user_id": user_id, "priority": priority or 0, "event_type_id": event_type_id}
     body = msgspec.json.encode({**head, "event_data": raw(str(event_data))})
