@@ -111,6 +111,15 @@ def test_send_an_empty_file(port: int, tmp_path: Path, capsys: pytest.CaptureFix
     assert (capsys.readouterr().out, Answering.seen) == (f"0 events sent from {path}.\n", [])
 
 
+def test_an_empty_line_at_the_end_is_none(port: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "events.ndjson"
+    for count in (2, 1_000):
+        path.write_bytes(b"".join(lines(count)) + b" \r\n")
+        assert root.run(["send", "--file", str(path), "--port", str(port)]) == 0
+        assert f"{count:,} events sent" in capsys.readouterr().out
+    assert [body.count(b"\n") for _, _, body in Answering.seen] == [2, 1_000]
+
+
 def test_send_a_file_that_somebody_watches_and_interrupts(
     port: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

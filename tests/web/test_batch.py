@@ -39,9 +39,11 @@ def pieces(content: bytes, bytes_max: int = BYTES_MAX) -> list[bytes]:
 AS_SENT = ["1E5", r'"\u0000"', r'"\ud800"', '{"a":1, "a" :[2, {"b": []}]}', '"]}, [{\\" ,"', "[[1],[2]]", '"é\u2028"']
 
 
-@pytest.mark.parametrize("end", [b"\n", b"\r\n", b""])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"", b"\n\n", b"\r\n\r\n", b"\n \t"])
 async def test_each_line_is_an_event_to_the_letter(end: bytes) -> None:
-    batch = await taken((end or b"\n").join(body(each) for each in AS_SENT) + end)
+    between = b"\r\n" if end.startswith(b"\r") else b"\n"
+    batch = await taken(between.join(body(each) for each in AS_SENT) + end, partial=True)
+    assert batch.failures == {}
     assert stored(batch) == AS_SENT
     assert batch.places == [1, 2, 3, 4, 5, 6, 7]
     assert {(e.event_type_id, e.user_id, e.priority, e.correlation_id) for e in batch.events} == {(3, 1, 2, "c")}
@@ -96,7 +98,9 @@ async def test_what_is_no_array_of_events(content: bytes, sentence: str) -> None
     ("content", "sentence"),
     [
         (b"", "Failed to parse event: the body holds no event; send at least one line."),
-        (b"\n", "Failed to parse event: line 1: it is empty; it must be a JSON object with the fields"),
+        (b"\n", "Failed to parse event: the body holds no event; send at least one line."),
+        (b"\n\n", "Failed to parse event: line 1: it is empty; it must be a JSON object with the fields"),
+        (body() + b"\n\n\n", "Failed to parse event: line 2: it is empty; it must be"),
         (body() + b"\n\n" + body(), "Failed to parse event: line 2: it is empty; it must be"),
         (body() + b"\n{}\n" + body(), "Failed to parse event: line 2: the field user_id is missing."),
         (body() + b"\n" + body("1")[:-1] + b"\xff", "Failed to parse event: line 2: not UTF-8: invalid start byte"),

@@ -98,7 +98,10 @@ def opened(name: str) -> Iterator[IO[bytes]]:
 
 
 def batches(file: IO[bytes], skip: int) -> Iterator[Batch]:
-    """The lines behind the first `skip`, by batches. Cut alike in each run that begins at an end of one."""
+    """The lines behind the first `skip`, by batches. Cut alike in each run that begins at an end of one.
+
+    The last line is none if it is empty, as for the server: it would be counted, or be a batch of its own.
+    """
     lines = itertools.islice(file, skip, None)
     first, batch, size = skip + 1, list[bytes](), 0
     for line in lines:
@@ -107,6 +110,8 @@ def batches(file: IO[bytes], skip: int) -> Iterator[Batch]:
             first, batch, size = first + len(batch), [], 0
         batch.append(line)
         size += len(line)
+    if batch and not batch[-1].strip():
+        batch.pop()
     if batch:
         yield Batch(first, batch)
 

@@ -124,14 +124,16 @@ def too_large(noun: str, number: int, bytes_max: int) -> str:
 
 
 def lines(body: bytes, _bytes_max: int) -> Pieces:
-    """Of NDJSON: each line is an event. What follows the last end of a line is one, too, unless it is nothing."""
+    """Of NDJSON: each line is an event. The last need not have an end, and is none if it is empty."""
     at = 0
     while at < len(body):
         end = body.find(b"\n", at)
         if end < 0:
             end = len(body)
-        yield body[at:end]
+        line = body[at:end]
         at = end + 1
+        if at < len(body) or line.strip(SPACE):
+            yield line
 
 
 SPACE = b" \t\n\r"
