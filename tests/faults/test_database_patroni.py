@@ -94,7 +94,7 @@ def test_with_asynchronous_replication_it_says_what_an_acknowledgement_is_worth(
     worth = "its standby (b) is asynchronous: what was acknowledged last is lost when it takes over"
     with pair(tmp_path / "pair", synchronous=False) as both, node(tmp_path / "node", both.url, "run") as one:
         address = one.address()
-        assert worth in one.said(), one.said()
+        wait_until(lambda: worth in one.said(), "it says so")
         root.run(["doctor", "--database-url", both.url])
         assert worth in capsys.readouterr().out
         before = int(post(address, EVENT)[1].split(":")[1].strip(" }"))

@@ -4,6 +4,7 @@ What is usual is measured: these cores are shared, and beyond what they can do t
 """
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -111,17 +112,16 @@ async def test_a_burst_while_the_database_stands_still(database_url: str, monkey
 
     monkeypatch.setattr(module, "WAITING_EVENTS_MAX", 500)
     async with serving(database_url, commit_seconds_max=30) as api:
-        burst = Burst(api.port)
-        async with await psycopg.AsyncConnection.connect(database_url) as connection:
-            await connection.execute(LOCK)
-            sending = asyncio.create_task(burst.run(800, 2))
-            while burst.statuses[503] < 100:
-                assert not sending.done()
-                await asyncio.sleep(0.05)
-            assert set(burst.statuses) == {503}
-            assert len(api.ingest.waiting) <= 500
-        await sending
-        burst.close()
+        with contextlib.closing(Burst(api.port)) as burst:
+            async with await psycopg.AsyncConnection.connect(database_url) as connection:
+                await connection.execute(LOCK)
+                sending = asyncio.create_task(burst.run(800, 2))
+                while burst.statuses[503] < 100:
+                    assert not sending.done()
+                    await asyncio.sleep(0.05)
+                assert set(burst.statuses) == {503}
+                assert len(api.ingest.waiting) <= 500
+            await sending
     assert set(burst.statuses) == {200, 503}
     assert burst.statuses[200] >= 500
     assert rows(database_url, "select count(*) from v7.jobs") == [(burst.statuses[200],)]
