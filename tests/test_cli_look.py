@@ -191,9 +191,9 @@ def test_doctor_looks_at_handlers_in_another_process(shown: Shown) -> None:
     Path("good.py").write_text("from v7_task_processor import handler\n@handler(event_type_id=5)\ndef f(job): ...\n")
     Path("bad.py").write_text("import sys\nsys.exit('no such luck')\n")
     for code in (0, 3):
-        Path("ends.py").write_text(f"import os\nos._exit({code})\n")
-        said = shown("doctor", "--handlers", "ends.py", code=1)
-        assert f"✗ handlers           ends.py: importing it ends the process, with {code}" in said
+        Path(f"ends{code}.py").write_text(f"import os\nos._exit({code})\n")
+        said = shown("doctor", "--handlers", f"ends{code}.py", code=1)
+        assert f"✗ handlers           ends{code}.py: importing it ends the process, with {code}" in said
     assert "✓ handlers           good serves 5" in shown("doctor", "--handlers", "good", code=1)
     assert "✗ handlers           bad.py: " in shown("doctor", "--handlers", "bad.py", code=1)
 
