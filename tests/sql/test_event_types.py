@@ -42,13 +42,13 @@ async def test_pausing_twice_keeps_since_when_and_by_whom(connection: Connection
     since = await queue.pause_event_type(connection, 7, "Ann")
     assert await queue.pause_event_type(connection, 7, "Bob") == since
     assert await rows(connection, "select paused_at, paused_by from v7.event_types") == [(since, "Ann")]
-    assert await queue.paused_event_types(connection) == [7]
+    assert (await queue.restrictions(connection, -1)).paused == [7]
 
 
 async def test_a_resumed_type_runs_and_may_be_paused_anew(connection: Connection) -> None:
     first = await queue.pause_event_type(connection, 7, "Ann")
     assert await queue.resume_event_type(connection, 7)
-    assert await queue.paused_event_types(connection) == []
+    assert (await queue.restrictions(connection, -1)).paused == []
     assert await queue.resume_event_type(connection, 7)
     assert not await queue.resume_event_type(connection, 8)
     assert await queue.pause_event_type(connection, 7, "Bob") > first

@@ -139,13 +139,17 @@ async def test_drain_and_resume(connection: Connection) -> None:
     assert await queue.drain_node(connection, node_id, "bob") == since, (
         "it is drained since the first time, by the first"
     )
-    assert [await queue.is_drained(connection, each) for each in (node_id, other, -1)] == [True, False, False]
+    assert [(await queue.restrictions(connection, each)).drained for each in (node_id, other, -1)] == [
+        True,
+        False,
+        False,
+    ]
     heard = await queue.beat(connection, node_id)
     assert heard is not None
     assert heard.drained_by == "ann"
     assert await queue.resume_node(connection, node_id)
     assert await queue.resume_node(connection, node_id)
-    assert not await queue.is_drained(connection, node_id)
+    assert not (await queue.restrictions(connection, node_id)).drained
     for nobody in (worker_id, -1):
         assert await queue.drain_node(connection, nobody, "ann") is None
         assert not await queue.resume_node(connection, nobody)

@@ -3,15 +3,13 @@
 import datetime as dt
 from collections.abc import Sequence
 
-from ..deadline import PROMPT_SECONDS_MAX, Connection
+from ..deadline import Connection
 from .statement import Statement
 
 _ensure_event_types = Statement("ensure_event_types")
 _discover_event_types = Statement("discover_event_types")
-_paused_event_types = Statement("paused_event_types", PROMPT_SECONDS_MAX)
 _pause_event_type = Statement("pause_event_type")
 _resume_event_type = Statement("resume_event_type")
-_limited_event_types = Statement("limited_event_types", PROMPT_SECONDS_MAX)
 _limit_event_type = Statement("limit_event_type")
 
 
@@ -25,11 +23,6 @@ async def discover_event_types(connection: Connection) -> list[int]:
     return [row[0] for row in await _discover_event_types(connection)]
 
 
-async def paused_event_types(connection: Connection) -> list[int]:
-    """Types whose jobs wait."""
-    return [row[0] for row in await _paused_event_types(connection)]
-
-
 async def pause_event_type(connection: Connection, event_type_id: int, paused_by: str) -> dt.datetime:
     """Let a type's jobs wait, on all nodes. Since when it is paused, which may be before this call."""
     rows = await _pause_event_type(connection, event_type_id=event_type_id, paused_by=paused_by)
@@ -40,11 +33,6 @@ async def pause_event_type(connection: Connection, event_type_id: int, paused_by
 async def resume_event_type(connection: Connection, event_type_id: int) -> bool:
     """Let a type's jobs run. False: there is no such type."""
     return bool(await _resume_event_type(connection, event_type_id=event_type_id))
-
-
-async def limited_event_types(connection: Connection) -> list[int]:
-    """Types of which not more than so many jobs run at once."""
-    return [row[0] for row in await _limited_event_types(connection)]
 
 
 async def limit_event_type(connection: Connection, event_type_id: int, concurrency_limit: int | None) -> None:

@@ -35,13 +35,22 @@ class Beat(NamedTuple):
     drained_by: str | None
 
 
+class Restrictions(NamedTuple):
+    """What operators let no worker start, or not now. `paused`: event types whose jobs wait; `limited`: those of which
+    not more than so many jobs run at once; `drained`: its node takes nothing."""
+
+    paused: list[int]
+    limited: list[int]
+    drained: bool
+
+
 _register = Statement("register")
 _unregister = Statement("unregister")
 _beat = Statement("beat", seconds_max=4.0)  # another try must follow well before others give this node up
 _serve = Statement("serve")
 _drain_node = Statement("drain_node")
 _resume_node = Statement("resume_node")
-_is_drained = Statement("is_drained", PROMPT_SECONDS_MAX)
+_restrictions = Statement("restrictions", PROMPT_SECONDS_MAX)
 _nodes = Statement("nodes", PROMPT_SECONDS_MAX)
 _workers_of = Statement("workers_of", PROMPT_SECONDS_MAX)
 _give_up_node = Statement("give_up_node")
@@ -106,10 +115,9 @@ async def resume_node(connection: Connection, node_id: int) -> bool:
     return bool(await _resume_node(connection, node_id=node_id))
 
 
-async def is_drained(connection: Connection, node_id: int) -> bool:
-    """Whether a node is to take nothing."""
-    rows = await _is_drained(connection, node_id=node_id)
-    return bool(rows and rows[0][0])
+async def restrictions(connection: Connection, node_id: int) -> Restrictions:
+    """For a node's workers."""
+    return Restrictions(*(await _restrictions(connection, node_id=node_id))[0])
 
 
 async def nodes(connection: Connection) -> list[Node]:

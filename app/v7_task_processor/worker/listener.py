@@ -58,9 +58,7 @@ class Listener:
             self.scheduler.wake.set()
 
     async def chores(self, connection: Connection) -> None:
-        self.scheduler.set_paused(await queue.paused_event_types(connection))
-        self.scheduler.set_limited(await queue.limited_event_types(connection))
-        self.scheduler.set_drained(await queue.is_drained(connection, self.session.assignment.node_id))
+        self.scheduler.heed(await queue.restrictions(connection, self.session.assignment.node_id))
         new, self.scheduler.met = self.scheduler.met - self.known, set()
         if new:
             await queue.ensure_event_types(connection, sorted(new))

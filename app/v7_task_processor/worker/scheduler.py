@@ -8,7 +8,7 @@ import psycopg
 from .. import queue
 from ..job import Job
 from ..observability import logs, telemetry
-from ..queue import Claim, Frontier, Served
+from ..queue import Claim, Frontier, Restrictions, Served
 from .executor import BYTES_MAX, Executor
 from .frontier import Cursor
 from .recorder import BATCH, Recorder
@@ -44,10 +44,8 @@ class Scheduler:
     async def run(self) -> None:
         """Claim until the executor drains. Raises Rescued."""
         # The listener keeps these up to date; nothing of a paused type may start before it has begun to.
-        self.set_paused(await self.session.attempt(lambda: queue.paused_event_types(self.session.records)))
-        self.set_limited(await self.session.attempt(lambda: queue.limited_event_types(self.session.records)))
         node_id = self.session.assignment.node_id
-        self.set_drained(await self.session.attempt(lambda: queue.is_drained(self.session.records, node_id)))
+        self.heed(await self.session.attempt(lambda: queue.restrictions(self.session.records, node_id)))
         while not self.executor.draining:
             if self.drained:
                 self.empty_claims += 1  # a lone worker ends of them
@@ -131,6 +129,12 @@ class Scheduler:
             return await queue.claim_suspect(self.session.claims, worker_id, self.served)
         except psycopg.errors.LockNotAvailable:
             return Claim(True, 0, [], False)
+
+    def heed(self, restrictions: Restrictions) -> None:
+        """Claim from now on no more than operators let it."""
+        self.set_paused(restrictions.paused)
+        self.set_limited(restrictions.limited)
+        self.set_drained(restrictions.drained)
 
     def set_limited(self, limited: list[int]) -> None:
         """Count what runs of these types before one more is claimed."""
