@@ -114,7 +114,7 @@ def test_the_api_answers_while_connections_are_half_open(
 
 @pytest.mark.slow
 @pytest.mark.fault(54)
-def test_one_of_two_nodes_is_cut_off_for_forty_seconds(
+def test_one_of_two_nodes_is_cut_off_for_a_minute(
     cluster: Cluster, cable: Network, tmp_path: Path, record_property: Record
 ) -> None:
     """The other has its jobs after 15 s. It starts nothing meanwhile, and comes back under another identity."""
@@ -133,7 +133,7 @@ def test_one_of_two_nodes_is_cut_off_for_forty_seconds(
             record_property("given_up_seconds", given_up_seconds)
             wait_until(lambda: len(other.starts()) == 2, "the other runs them as suspects, beside each other", 10)
             quick = enqueue(cluster.socket_url, {}, count=100)
-            wait_until(lambda: time.monotonic() - cut_at > 40, "the time is over")
+            wait_until(lambda: time.monotonic() - cut_at > 60, "the minute is over", 60)
             assert sorted(start[0] for start in lost.starts()) == long  # by two processes
             cable.mend()
             mended_at = time.monotonic()
