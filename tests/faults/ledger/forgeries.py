@@ -135,8 +135,6 @@ def exchange_two_places(records: Records, ledger: Ledger) -> None:
     for change in rest:
         put_change(records, change, priority=best, old_priority=best)
     exchange(records["clients"], sent_of(records, row.n), priority=best)
-    answer = next(each for each in records["clients"] if isinstance(each, Done) and each.id == row.id)
-    exchange(records["clients"], answer, mono=ledger.clock.mono(100.0))
 
 
 def leave_an_orphan(records: Records, ledger: Ledger) -> None:

@@ -97,13 +97,7 @@ class Ledger:
         self.faults = sorted(faults, key=lambda fault: fault.begin)
         self.orphans = sorted(orphans, key=lambda sample: sample.mono)
         self.tables, self.rows, self.changes = tables, tables.rows, tables.changes
-        clients = list(clients)
         self.events = events(clients)
-        self.answered: dict[int, float] = {}
-        """When a client first had its answer, by job: until then others may not have seen its commit."""
-        for each in clients:
-            if isinstance(each, Done) and each.status == 200 and each.id is not None:
-                self.answered[each.id] = min(each.mono, self.answered.get(each.id, each.mono))
         self.history: dict[int, list[Change]] = grouped(self.changes, "id")
         self.failures: dict[int, list[Failure]] = grouped(tables.failures, "job_id")
         self.claims: dict[Attempt, list[Change]] = defaultdict(list)

@@ -10,8 +10,7 @@ from ..records import Change
 WAIT_SECONDS = 0.25
 """A claim may be so old when its job starts: what was queued since is no reason against it."""
 LATE_SECONDS = 5.0
-"""The same for what committed late (or may have: its sender heard late of it), or was put back to where it stood,
-behind the places where claims look first."""
+"""The same for what committed late, or was put back to where it stood, behind the places where claims look first."""
 
 Place = tuple[int, int]
 """(priority, position): the order itself."""
@@ -80,8 +79,7 @@ def waiting(ledger: Ledger) -> Iterator[Wait]:
             queued, claimed = ledger.at(change), ledger.clock.mono(following.began)
             starts = (run.began for run in ledger.runs_by_id.get(job_id, ()) if run.began > queued - slack)
             put_back = change.old_status == "running" and change.position == change.old_position
-            unheard = change.old_status is None and ledger.answered.get(job_id, 0.0) - queued > WAIT_SECONDS
-            late = put_back or unheard or change.wall - change.began > WAIT_SECONDS
+            late = put_back or change.wall - change.began > WAIT_SECONDS
             counts = queued + (LATE_SECONDS if late else WAIT_SECONDS) + slack
             until = min(claimed - slack, min(starts, default=claimed))
             if counts < until:
