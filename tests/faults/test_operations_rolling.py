@@ -137,12 +137,14 @@ def roll(lab: Lab, rounds: int, record_property: Record) -> None:
     with deployed(lab) as balancer:
         clients = send(lab, balancer)
         clients.wait_for(20 * CLIENTS)
+        warm = len(answered(lab))  # what a process does for the first time takes longer, and is not what is usual
+        clients.wait_for(60 * CLIENTS)
         calm = len(answered(lab))
         for name in itertools.chain.from_iterable([*APIS, *WORKERS] for _ in range(rounds)):
             replace(lab, balancer, name)
         clients.stop()
         taken = [seconds for _, seconds in sorted(answered(lab))]
-        record_property("p99_seconds_calm", p99(taken[:calm]))
+        record_property("p99_seconds_calm", p99(taken[warm:calm]))
         record_property("p99_seconds_rolling", p99(taken[calm:]))
         check(lab, clients)
 
