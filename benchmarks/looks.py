@@ -23,6 +23,7 @@ DRAINED = 100_000
 TYPES, USERS, PRIORITIES, KINDS = 50, 10_000, 10, 20
 TIMES = 20
 GAP_SECONDS = 0.25
+KILOBYTE = 1000
 PORT = 4790
 JOBS = "/api/jobs/v1"
 LOOKS = {
@@ -65,6 +66,7 @@ def contests(sizes: Sizes) -> dict[str, Contest]:
     full = partial(fill_all, sizes=sizes)
     return {
         "looks.answers": Contest(f"ms, of {TIMES} each", "less", {"v7": Filled(full, looked_at)}),
+        "looks.bytes": Contest("kB that a screen transfers", "less", {"v7": Filled(full, transferred)}),
         "looks.drain": Contest(
             "jobs/s",
             "more",
@@ -123,6 +125,17 @@ def percentiles(what: str, seconds: list[float]) -> dict[str, float]:
     }
 
 
+def transferred(database: Database) -> dict[str, float]:
+    """The largest body of each screen of the dashboard, without what browsers keep (scripts, style); not compressed."""
+    screens = {what: path for what, path in LOOKS.items() if path.startswith("/dashboard")}
+    with tempfile.TemporaryDirectory() as name, running("api", database, Path(name), PORT=PORT):
+        connection = wait_for_api()
+        return {
+            what: max(len(body_of(connection, of_some_job(database, path))) for _ in range(TIMES)) / KILOBYTE
+            for what, path in screens.items()
+        }
+
+
 def wait_for_api() -> http.client.HTTPConnection:
     while True:
         connection = http.client.HTTPConnection("127.0.0.1", PORT)
@@ -135,15 +148,23 @@ def wait_for_api() -> http.client.HTTPConnection:
 
 
 def look(connection: http.client.HTTPConnection, database: Database, path: str) -> float:
-    if "{id}" in path:
-        last = database.value("select last_value from v7.jobs_id_seq")
-        path = path.format(id=random.randint(1, last))
+    """Seconds until it is answered."""
+    path = of_some_job(database, path)
     began = time.perf_counter()
+    body_of(connection, path)
+    return time.perf_counter() - began
+
+
+def of_some_job(database: Database, path: str) -> str:
+    return path.format(id=random.randint(1, database.value("select last_value from v7.jobs_id_seq")))
+
+
+def body_of(connection: http.client.HTTPConnection, path: str) -> bytes:
     connection.request("GET", path)
     answer = connection.getresponse()
     body = answer.read()
     assert answer.status in (200, 404), (path, answer.status, body)
-    return time.perf_counter() - began
+    return body
 
 
 def status(database: Database, folder: Path) -> float:
