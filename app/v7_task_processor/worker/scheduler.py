@@ -66,9 +66,11 @@ class Scheduler:
                 raise Rescued
             self.met.update(job.event_type_id for job in claim.jobs)
             self.executor.add(claim.jobs, worker_id)
-            # Soon, not now: the next claim is on its way first, and Postgres works while handlers do.
-            asyncio.get_running_loop().call_soon(self.executor.dispatch)
-            if not claim.more:
+            if claim.more:
+                # Soon, not now: the next claim is on its way first, and Postgres works while handlers do.
+                asyncio.get_running_loop().call_soon(self.executor.dispatch)
+            else:
+                self.executor.dispatch()
                 self.empty_claims += not claim.jobs
                 await self.wait(self.wake)
 
