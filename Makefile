@@ -31,6 +31,7 @@ check: .venv/dev ## lint, types, import directions, schema drift, what migration
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/mypy migrations examples
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest -q --no-header tests/test_schema.py tests/test_migrations.py -k "drift or squawk"
 

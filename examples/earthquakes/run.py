@@ -78,7 +78,7 @@ def wait_until_ready(port: int) -> None:
 
 
 def rows(connection: psycopg.Connection, query: str) -> list[tuple[Any, ...]]:
-    return connection.execute(query).fetchall()  # type: ignore[arg-type]
+    return connection.execute(query).fetchall()
 
 
 def show(connection: psycopg.Connection) -> None:
