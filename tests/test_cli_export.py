@@ -129,3 +129,10 @@ def test_what_is_there_and_is_no_file_is_written_to_and_stays(
     assert root.run(["jobs", "export", "--output", str(tmp_path)]) == 2
     assert f"{tmp_path} cannot be written: Is a directory." in capsys.readouterr().err
     assert [each.name for each in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_no_room_is_said_in_a_sentence(url: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert root.run(["jobs", "export", "--output", "/dev/full"]) == 1
+    assert capfd.readouterr().err == (
+        "v7: No space left on device. What was being written is not whole: make room, and run it again.\n"
+    )

@@ -71,3 +71,4 @@ def test_a_port_that_is_taken_is_named() -> None:
 
 def test_as_it_stands_in_a_url() -> None:
     assert (netloc("::1", 80), netloc("v7.example", 80)) == ("[::1]:80", "v7.example:80")
+    assert netloc("[::1]", 80) == "[::1]:80"

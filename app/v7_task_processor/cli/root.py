@@ -4,6 +4,7 @@ A command's module is imported when the command is run: SQLAlchemy alone takes h
 """
 
 import difflib
+import errno
 import importlib
 import os
 import sys
@@ -17,6 +18,7 @@ from ..errors import V7Error
 from ..text import plain_lines
 
 INTERRUPTED = 130
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Entry(NamedTuple):
@@ -162,6 +164,8 @@ def explained(error: Exception) -> tuple[str, int]:
     """What to say of an error, and the exit code."""
     if isinstance(error, V7Error):
         return str(error), error.exit_code
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return f"{error.strerror}. What was being written is not whole: make room, and run it again.", 1
     if "psycopg" in sys.modules:  # else it is none of its errors
         cause = getattr(error, "orig", None) or error
         if said := said_by_database(cause):

@@ -37,4 +37,4 @@ def bound(host: str, port: int) -> socket.socket:
 
 def netloc(host: str, port: int) -> str:
     """As it stands in a URL."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
