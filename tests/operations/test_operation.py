@@ -37,6 +37,16 @@ async def test_those_that_come_after_it_are_not_meant(connection: Connection) ->
     assert await rows(connection, "select id from v7.jobs where status = 'dead' order by id") == [(i,) for i in after]
 
 
+async def test_the_very_first_job_is_not_meant_by_what_was_asked_before_it(connection: Connection) -> None:
+    await connection.execute("alter sequence v7.jobs_id_seq restart")  # as in a database that never had a job
+    operation = await queue.start_operation(connection, Order("cancel", Chosen()), HAND)
+    assert await add(connection) == [1]
+    end = await drive(connection, operation.id, "me", lambda _: None)
+    assert end is not None
+    assert (end.status, end.done) == ("done", 0)
+    assert await rows(connection, "select id from v7.jobs") == [(1,)]
+
+
 async def test_what_dies_again_meanwhile_is_not_met_again(connection: Connection) -> None:
     await dead(connection, 15)
     operation = await queue.start_operation(connection, REDRIVE, HAND)
