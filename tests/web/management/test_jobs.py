@@ -75,6 +75,7 @@ def test_pages_go_on_where_the_last_one_ended(populated: ApiProcess) -> None:
         ("created_from=0.5", "The query parameter created_from is 0.5: it must be a time with its zone"),
         ("created_from=2030-01-01T00:00:00", "The query parameter created_from is "),
         ("error=", "The query parameter error is : it must be a text of 1 to 200 characters."),
+        ("order=oldest", "The query parameter order is oldest: it must be newest or queue."),
         ("error=%00", "The database does not take this: "),
         ("limit=1&limit=2", "The query parameter limit is given more than once."),
         ("order=queue&status=dead", "order=queue lists what is queued, so status=dead finds nothing."),

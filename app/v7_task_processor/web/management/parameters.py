@@ -118,9 +118,9 @@ def wanted(hint: Any) -> str:
     if get_origin(hint) in UNIONS:
         (value,) = (each for each in get_args(hint) if each is not type(None))
         return f"{wanted(value)}, or null"
-    if get_origin(hint) is Literal:
-        return " or ".join(get_args(hint))
     kind, meta = get_args(hint)[:2] if get_origin(hint) is Annotated else (hint, Meta())
+    if get_origin(kind) is Literal:
+        return " or ".join(get_args(kind))
     if kind is msgspec.Raw:
         return "JSON"
     if kind is dt.datetime:
