@@ -1,6 +1,7 @@
 """Which unfinished jobs are meant: to list them, and to act on all of them."""
 
 import datetime as dt
+from typing import Annotated
 
 import msgspec
 
@@ -15,7 +16,6 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     priority_max: int | None = None
     correlation_id: str | None = None
     attempt_min: int | None = None
-    error: str | None = None
-    """Part of the last error, in small or large letters."""
+    error: Annotated[str | None, msgspec.Meta(description="Part of the last error, in small or large letters.")] = None
     created_from: dt.datetime | None = None
     created_until: dt.datetime | None = None

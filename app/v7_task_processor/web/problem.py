@@ -1,6 +1,7 @@
 """Refusals as RFC 9457 has them: application/problem+json."""
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import msgspec
 from starlette.responses import Response
@@ -31,7 +32,7 @@ class ProblemDocument(msgspec.Struct, frozen=True, kw_only=True):
 
     type: str
     title: str
-    status: int
+    status: Annotated[int, msgspec.Meta(description="The status of the answer.")]
     detail: str
 
 

@@ -43,6 +43,7 @@ def test_the_document_is_sound(document: Any) -> None:
             in_path = {parameter["name"] for parameter in each["parameters"] if parameter["in"] == "path"}
             assert in_path == set(re.findall(r"{(\w+)}", path))
             assert all(set(parameter) >= {"name", "in", "schema"} for parameter in each["parameters"])
+            assert all(parameter["description"] for parameter in each["parameters"])
             assert all(set(response) >= {"description", "content"} for response in each["responses"].values())
             assert ("requestBody" in each) == (method == "post")
             assert each["summary"].endswith(".")
@@ -87,6 +88,45 @@ def test_what_is_answered_fits_its_schemas(document: Any, populated: ApiProcess,
         assert media_type == ("application/json" if response.status_code == 200 else PROBLEM)
         conforms(document, described[media_type]["schema"], response.json())
     assert 200 in statuses
+
+
+@pytest.mark.parametrize("path", [path for path, method in OPERATIONS if method == "post"])
+def test_a_body_is_required_where_nothing_is_done_without_one(document: Any, populated: ApiProcess, path: str) -> None:
+    response = populated.client.post(path.replace("{id}", "999"))
+    assert document["paths"][path]["post"]["requestBody"]["required"] == (response.status_code == 400)
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("JobRow", "created_at"),
+        ("Overview", "now"),
+        ("Filter", "created_from"),
+        ("Filter", "finished_until"),
+        ("Why", "since"),
+        ("Why", "until"),
+        ("ActRow", "at"),
+        ("Minute", "minute"),
+    ],
+)
+def test_a_time_is_described_as_one(document: Any, name: str, field: str) -> None:
+    schema = document["components"]["schemas"][name]["properties"][field]
+    assert "date-time" in [each.get("format") for each in schema.get("anyOf", [schema])]
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "says"),
+    [
+        ("ProblemDocument", "status", "The status of the answer."),
+        ("Minute", "dead", "Jobs that failed for good: dead letters."),
+        ("Filter", "error", "Part of the last error, in small or large letters."),
+        ("ManyOf", "status", "Where the job stands."),
+        ("ManyOf", "priority", "The one that they get."),
+        ("Matching", "at_least", "True: more were there than were looked at."),
+    ],
+)
+def test_a_field_says_what_it_is_in_its_own_type(document: Any, name: str, field: str, says: str) -> None:
+    assert document["components"]["schemas"][name]["properties"][field]["description"] == says
 
 
 @pytest.mark.parametrize(("path", "method"), ELSEWHERE)

@@ -29,6 +29,7 @@ Attempts = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Limit = Annotated[int, Meta(ge=1, le=1000)]
 LiveStatus = Literal["scheduled", "queued", "running", "dead"]
 Status = Literal["scheduled", "queued", "running", "dead", "succeeded", "cancelled"]
+AFTER = "The last page's next_after. With order=queue or status=dead: while that job is still there; else begin anew."
 
 
 class JobsQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +54,7 @@ class JobsQuery(msgspec.Struct, frozen=True, kw_only=True):
             "order in which it will be taken."
         ),
     ] = "newest"
-    after: Annotated[Integer, Meta(description="The last page's next_after.")] | None = None
+    after: Annotated[Integer, Meta(description=AFTER)] | None = None
     limit: Limit = 20
 
 

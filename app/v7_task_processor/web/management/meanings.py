@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ...schema import audit, event_types, failures, finished_jobs, minutes, operations, workers
+from ...schema import audit, event_types, failures, finished_jobs, operations, workers
 
 COLUMNS = {
     "JobRow": finished_jobs,
@@ -22,8 +22,6 @@ COLUMNS = {
     "Drain": workers,
     "OperationRow": operations,
     "ActRow": audit,
-    "ManyOf": finished_jobs,
-    "Minute": minutes,
 }
 """Which table's columns the fields of a type are, where they have the same name."""
 WORDS = {
@@ -32,7 +30,7 @@ WORDS = {
     "ahead": "In line: so many jobs will be taken before it.",
     "ahead_at_least": "There are more than that before it.",
     "alive": "False: its heartbeat stands still, and others take over its jobs.",
-    "at_least": "True: more were there than were looked at, and the oldest may be older.",
+    "at_least": "True: more were there than were looked at.",
     "beat_age_seconds": "How long ago its last heartbeat was.",
     "by": "Who paused the type, or drained the nodes.",
     "cancelled": "Jobs that were cancelled.",
@@ -62,6 +60,7 @@ WORDS = {
     "known": "Whether it has a row in the table event_types.",
     "last_hour": "What ended in the last hour.",
     "last_minute": "What ended in the last minute.",
+    "minute": "The minute that began.",
     "minutes": "The earliest first, without the one that has not ended.",
     "new_job_id": "redrive with another event: the job that was made.",
     "next_after": "What to give as `after` for the next page; null: there is none.",
@@ -79,7 +78,9 @@ WORDS = {
     "priority": "The one that they get.",
     "queued": "Jobs that wait for a worker.",
     "queued_at": "When it began to wait.",
+    "received": "Events that the API acknowledged; those of v7.enqueue are not among them.",
     "results": "One for each event, in their order: `id` where it was added, else `error`, which says why.",
+    "retried": "Failures after which the job is tried again.",
     "run_at": "When it is due, with its zone.",
     "running": "Jobs that a worker has.",
     "scheduled": "Jobs that wait for their time: for their first, or to be tried again.",
@@ -106,6 +107,7 @@ PARAMETERS = {
     "event_type_id": "Of this type.",
     "finished_from": "Finished then or later.",
     "finished_until": "Finished before then.",
+    "hours": "The last so many hours.",
     "id": "The number in the path.",
     "limit": "How many, at most.",
     "priority_max": "Of this priority or a smaller number.",
@@ -113,6 +115,8 @@ PARAMETERS = {
     "status": "In this status.",
     "user_id": "Of this user.",
 }
+TIMES = ("at", "minute", "now", "since", "until")
+"""Fields that are times, beside those whose names end as such."""
 
 
 def explain(schemas: dict[str, Any]) -> None:
@@ -124,6 +128,6 @@ def explain(schemas: dict[str, Any]) -> None:
             comment = table.c[field].comment if table is not None and field in table.c else None
             if says := found.get("description") or comment or WORDS.get(field) or PARAMETERS.get(field):
                 found["description"] = says
-            if field.endswith("_at") or field == "now":
+            if field.endswith(("_at", "_from", "_until")) or field in TIMES:
                 for each in found.get("anyOf", [found]):
                     each |= {"format": "date-time"} if each.get("type") == "string" else {}

@@ -9,6 +9,7 @@ from ..problem import MEDIA_TYPE, TITLES, ProblemDocument
 from . import intake
 from .call import Nothing, Route
 from .meanings import PARAMETERS, explain
+from .operations import Many
 from .table import ROUTES
 
 PATH = "/openapi.json"
@@ -78,7 +79,8 @@ def operation(route: Route) -> dict[str, Any]:
         made["responses"][str(status)] = answered(f"{says}.", MEDIA_TYPE, reference(ProblemDocument), None)
     if route.body is not None:
         content = {"schema": body_schema(route.body), "example": route.asks}
-        required = any(field.required for field in msgspec.structs.fields(route.body))
+        # Which jobs are meant has to be said, though each single field of it may be left out.
+        required = issubclass(route.body, Many) or any(field.required for field in msgspec.structs.fields(route.body))
         made["requestBody"] = {"required": required, "content": {"application/json": content}}
     return made
 
