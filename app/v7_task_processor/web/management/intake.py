@@ -36,7 +36,7 @@ SAYS = {
     503: "Not now; Retry-After says when.",
 }
 KEY = "Makes sending again safe for seven days: the same key and event, the same id."
-REQUEST_ID = "Becomes the job's correlation_id, which its log lines carry; made where it is absent."
+REQUEST_ID = "Becomes the job's correlation_id: 128 characters at most, printable ASCII alone. Made where it is absent."
 HEADERS = [
     ("Idempotency-Key", KEY, "order-17", {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]*$"}),
     ("X-Request-Id", REQUEST_ID, "request-1", {"type": "string"}),  # whatever comes is cleaned, and cut
