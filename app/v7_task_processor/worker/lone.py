@@ -11,7 +11,8 @@ from ..queue import Served
 from .children import Child
 
 log = logs.get(__name__)
-LOOK_SECONDS = 1.0
+LOOK_SECONDS, IDLE_LOOK_SECONDS = 1.0, 2.0
+"""The second while no lone worker lives: what is told of sooner needs no look, and the rest was given up by others."""
 
 
 class LoneWorkers:
@@ -26,7 +27,7 @@ class LoneWorkers:
     async def look(self, served: Served, idle_now: Callable[[], bool]) -> None:
         """Wait for a moment; then start one more where suspects wait, unless the node is to start nothing."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.hint.wait(), LOOK_SECONDS)
+            await asyncio.wait_for(self.hint.wait(), LOOK_SECONDS if self.lives else IDLE_LOOK_SECONDS)
         self.hint.clear()
         idle = next((child for child in self.children if child not in self.lives), None)
         if idle is None or idle_now():
