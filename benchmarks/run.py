@@ -28,6 +28,7 @@ import product
 import raw
 import redrive
 import start
+import steady
 from contest import Contest, Filled, Measure, Results, Sizes, hold, print_table
 from product import UNTOLD, migrated
 
@@ -75,6 +76,7 @@ def contests(sizes: Sizes) -> dict[str, Contest]:
         **redrive.contests(sizes),
         **pooled.contests(sizes.jobs),
         **start.contests(),
+        **steady.contests(sizes),
     }
 
 

@@ -17,10 +17,12 @@ def of_node(pid: int) -> list[psutil.Process]:
     return [supervisor, *supervisor.children(recursive=True)]
 
 
-def of_database(database: Database) -> list[psutil.Process]:
-    """The server's processes for this database's clients, but for the one that asks."""
+def of_database(database: Database, application: str | None = None) -> list[psutil.Process]:
+    """The server's processes for this database's clients, all but the one that asks, or those of an application."""
     rows = database.connection.execute(
-        "select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+        "select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() "
+        "and application_name = coalesce(%s, application_name)",
+        [application],
     )
     return [psutil.Process(pid) for (pid,) in rows if psutil.pid_exists(pid)]
 
