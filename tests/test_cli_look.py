@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from v7_task_processor.cli import root
+from v7_task_processor.database import SCHEMA_VERSION
 
 from .command import answer, v7
 from .conftest import fresh
@@ -204,6 +205,16 @@ def test_doctor_says_what_is_wrong_with_a_server(shown: Shown, empty_database_ur
     said = shown("doctor", "--database-url", empty_database_url, code=1)
     assert "✗ schema" in said
     assert "v7 migrate" in said
+
+
+def test_doctor_of_an_older_release_names_the_newer_schema(shown: Shown, database_url: str) -> None:
+    assert f"✓ schema             version {SCHEMA_VERSION}, as this release needs it" in shown("doctor", code=1)
+    with psycopg.connect(database_url) as connection:
+        connection.execute("update v7.alembic_version set version_num = '9999'")
+    said = shown("doctor", "--database-url", database_url, code=1)
+    assert (
+        f"✓ schema             version 9999, newer than the {SCHEMA_VERSION} of this release, which works on it" in said
+    )
 
 
 def test_psql(url: str) -> None:

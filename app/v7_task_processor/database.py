@@ -173,8 +173,9 @@ def misfit(connection: Any, needed: str = SCHEMA_VERSION) -> str:
     return "" if found == needed else mismatch(found)
 
 
-def check(url: str) -> None:
-    """Make sure that there is a database with a schema that this release can use. Waits for one who migrates.
+def check(url: str) -> str | None:
+    """Make sure that there is a database with a schema that this release can use, and return its version. Waits for
+    one who migrates.
 
     Raises DatabaseUnavailable or ConfigurationError, each with what to do.
     """
@@ -183,10 +184,12 @@ def check(url: str) -> None:
             connection.autocommit = True
             while (problem := misfit(connection)) and migration.is_under_way(connection):
                 time.sleep(MIGRATING_LOOK_SECONDS)
+            found = schema_version(connection)
     except psycopg.OperationalError as error:
         raise unavailable(error) from None
     if problem:
         raise ConfigurationError(problem)
+    return found
 
 
 def mismatch(found: str | None) -> str:

@@ -64,15 +64,21 @@ def examine(settings: Settings) -> Iterator[Check]:
         yield from durability(server)
         yield worth(server)
         try:
-            database.check(place.url)
+            found = database.check(place.url)
         except ConfigurationError as error:
             yield Check("schema", "fails", str(error))
             return
-        yield Check("schema", "holds", f"version {database.SCHEMA_VERSION}, as this release needs it")
+        yield Check("schema", "holds", schema(found))
         connection = stack.enter_context(listing.reading(place.url))
         yield days(connection)
         yield transactions(connection)
         yield from queue(listing.overview(connection))
+
+
+def schema(found: str | None) -> str:
+    if found == database.SCHEMA_VERSION:
+        return f"version {found}, as this release needs it"
+    return f"version {found}, newer than the {database.SCHEMA_VERSION} of this release, which works on it"
 
 
 def handlers(settings: Settings) -> Check:
