@@ -143,3 +143,15 @@ def test_what_is_not_committed_is_not_released(tmp_path: Path) -> None:
     assert done.returncode != 0
     assert "README.md" in done.stderr
     assert not (clone / "dist").exists()
+
+
+def test_what_has_two_versions_is_not_released(tmp_path: Path) -> None:
+    """The one would be the wheel's and the other the image's, and that may be the tag of the release before."""
+    clone = committed(tmp_path)
+    project = clone / "pyproject.toml"
+    project.write_text(project.read_text().replace(f'version = "{__version__}"', 'version = "99.0"'))
+    git(clone, "commit", "--quiet", "--all", "--message", "Half a release")
+    done = make_dist(clone, "v7_task_processor_dist_never")
+    assert done.returncode != 0
+    assert f"pyproject.toml says 99.0, the package itself {__version__}" in done.stderr
+    assert not (clone / "dist").exists()

@@ -70,6 +70,10 @@ def test_the_wheel_has_all_that_runs_and_nothing_else(wheel: Path) -> None:
     assert {name for name in names if ".dist-info/" not in name} == package | migrations
 
 
+def test_it_has_the_version_of_the_package(wheel: Path) -> None:
+    assert wheel.name == f"v7_task_processor-{__version__}-py3-none-any.whl"
+
+
 def test_its_command_runs_from_the_wheel_alone(installed: Path, tmp_path: Path) -> None:
     assert run([str(installed / "v7"), "--version"], tmp_path).startswith(f"v7 {__version__}\nschema ")
     where = "import v7_task_processor as v7; print(v7.__file__)"
