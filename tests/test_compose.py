@@ -21,6 +21,7 @@ PLUGIN = (
     if shutil.which("docker")
     else False
 )
+KEY = uuid.uuid4().hex
 COMPOSE = ["docker", "compose"] if PLUGIN else ["docker-compose"]
 
 pytestmark = [
@@ -39,6 +40,7 @@ class Project:
     def __init__(self) -> None:
         self.name, self.port = f"v7test{uuid.uuid4().hex[:8]}", free_port()
         self.environment = {**os.environ, "V7_PORT_PUBLISHED": str(self.port), "V7_TAG": "test"}
+        self.environment["V7_API_KEYS"] = f"shop send {KEY}"
 
     def compose(self, *arguments: str) -> str:
         command = [*COMPOSE, "-p", self.name, *arguments]
@@ -73,7 +75,8 @@ def test_one_command_and_it_serves(project: Project) -> None:
     address = ("127.0.0.1", project.port)
     wait_until(lambda: get(address, "/readyz") == 200, "the API is ready", 120)
     assert project.exit_codes("migrate") == [0]
-    assert post(address, EVENT)[0] == 200
+    assert post(address, EVENT)[0] == 401
+    assert post(address, EVENT, **{"X-API-Key": KEY})[0] == 200
     wait_until(lambda: [job["status"] for job in project.statuses()] == ["succeeded"], "it is handled", 120)
     project.compose("stop")
     assert project.exit_codes("api") == [0]
