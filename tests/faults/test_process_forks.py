@@ -74,8 +74,8 @@ os.wait()
 """
 
 
-LISTENING = "select event_type_id from v7.event_types where paused_at"
-"""What the connection of a worker that listens asks for first."""
+HELD_BACK = "paused_at is not null"
+"""In what a worker asks for first on the connection that records, and then on the one that listens."""
 
 
 def last_statements(url: str) -> list[str]:
@@ -106,7 +106,7 @@ def test_a_daemon_that_a_handler_leaves_behind_does_not_keep_its_dead_nodes_jobs
     )
     with contextlib.ExitStack() as stack:
         one = stack.enter_context(node(tmp_path / "node", database_url, handlers=handlers))
-        wait_until(lambda: any(each.startswith(LISTENING) for each in last_statements(database_url)), "it listens")
+        wait_until(lambda: sum(HELD_BACK in each for each in last_statements(database_url)) == 2, "it listens")
         enqueue(database_url, {}, event_type_id=2)
         daemon = stack.enter_context(daemon_of(one))
         waits = enqueue(database_url, {}, count=3)
