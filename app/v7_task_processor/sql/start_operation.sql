@@ -8,6 +8,7 @@ with durably as materialized (
         when 'remote_apply' then 'remote_apply' else 'on' end, true) as setting)
 insert into v7.operations (act, filter, run_at, priority, who, through, last_id, carried_by, carried_at)
 select :act::text, :filter::jsonb, :run_at::timestamptz, :priority::bigint, :who::text, :through::text,
-    last_value - (not is_called)::integer, :carrier::text, case when :carrier::text is not null then clock_timestamp() end
+    last_value - (not is_called)::integer, :carrier::text,
+    case when :carrier::text is not null then clock_timestamp() end
 from v7.jobs_id_seq, durably where setting <> ''
 returning id, act, filter, run_at, priority, status, seen_id, last_id, held, done, skipped
