@@ -52,17 +52,12 @@ def grown(database: Database, jobs: int, processes: int) -> dict[str, float]:
         queue(database, jobs)
         database.settle()
         marks = [database.value("select min(id) from v7.jobs"), database.value("select max(id) from v7.jobs")]
-        used = cpu_seconds(database, node.pid)
+        used = usage.of_both(database, node.pid)
         with ThreadPoolExecutor(1) as beside:  # the first claims are made before the command has ended
             beside.submit(tell, database, "types", "resume", "1")
             seconds = passed(database, marks)[-1]
-        server, program = (now - before for now, before in zip(cpu_seconds(database, node.pid), used, strict=True))
+        server, program = (now - before for now, before in zip(usage.of_both(database, node.pid), used, strict=True))
         return {"jobs/s": jobs / seconds, "Postgres µs/job": 1e6 * server / jobs, "node µs/job": 1e6 * program / jobs}
-
-
-def cpu_seconds(database: Database, pid: int) -> tuple[float, float]:
-    """Of the server's processes for the node, and of the node's own."""
-    return usage.cpu_seconds(usage.of_database(database)), usage.cpu_seconds(usage.of_node(pid))
 
 
 def idle(database: Database) -> dict[str, float]:
@@ -70,9 +65,9 @@ def idle(database: Database) -> dict[str, float]:
     with working(database, WAITING, V7_WORKER_PROCESSES=1) as node:
         wait_for_workers(database)
         time.sleep(SETTLING_SECONDS)
-        transactions, (server, program) = committed(database), cpu_seconds(database, node.pid)
+        transactions, (server, program) = committed(database), usage.of_both(database, node.pid)
         time.sleep(IDLE_SECONDS)
-        server_after, program_after = cpu_seconds(database, node.pid)
+        server_after, program_after = usage.of_both(database, node.pid)
         return {
             "node %": 100 * (program_after - program) / IDLE_SECONDS,
             "Postgres %": 100 * (server_after - server) / IDLE_SECONDS,

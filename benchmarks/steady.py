@@ -60,13 +60,14 @@ def send(url: str, ended: threading.Event) -> None:
 
 def part(database: Database, pid: int, seconds: float) -> dict[str, float]:
     """What happens in so many seconds."""
-    jobs, server, program = ended_jobs(database), server_seconds(database), node_seconds(pid)
+    jobs, used = ended_jobs(database), usage.of_both(database, pid)
     time.sleep(seconds)
     done = ended_jobs(database) - jobs
+    server, program = (now - before for now, before in zip(usage.of_both(database, pid), used, strict=True))
     return {
         "jobs/s": done / seconds,
-        "Postgres µs/job": 1e6 * (server_seconds(database) - server) / done,
-        "node µs/job": 1e6 * (node_seconds(pid) - program) / done,
+        "Postgres µs/job": 1e6 * server / done,
+        "node µs/job": 1e6 * program / done,
         "p99 ms": database.value(WAITED, seconds),
         "jobs MB": database.value("select pg_total_relation_size('v7.jobs')") / usage.MEGABYTE,
     }
@@ -76,12 +77,3 @@ def ended_jobs(database: Database) -> int:
     """How many so far, all of which succeeded; but those of a batch that is being added."""
     count: int = database.value("select last_value - (select count(*) from v7.jobs) from v7.jobs_id_seq")
     return count
-
-
-def server_seconds(database: Database) -> float:
-    """Of a core, that the backends of the node have used."""
-    return usage.cpu_seconds(usage.of_database(database, "v7"))
-
-
-def node_seconds(pid: int) -> float:
-    return usage.cpu_seconds(usage.of_node(pid))

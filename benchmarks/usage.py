@@ -17,12 +17,10 @@ def of_node(pid: int) -> list[psutil.Process]:
     return [supervisor, *supervisor.children(recursive=True)]
 
 
-def of_database(database: Database, application: str | None = None) -> list[psutil.Process]:
-    """The server's processes for this database's clients, all but the one that asks, or those of an application."""
+def of_database(database: Database) -> list[psutil.Process]:
+    """The server's processes for the product in this database; those for who measures it are not among them."""
     rows = database.connection.execute(
-        "select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() "
-        "and application_name = coalesce(%s, application_name)",
-        [application],
+        "select pid from pg_stat_activity where datname = current_database() and application_name = 'v7'"
     )
     return [psutil.Process(pid) for (pid,) in rows if psutil.pid_exists(pid)]
 
@@ -35,6 +33,11 @@ def cpu_seconds(processes: list[psutil.Process]) -> float:
             used = process.cpu_times()
             total += used.user + used.system
     return total
+
+
+def of_both(database: Database, pid: int) -> tuple[float, float]:
+    """Seconds of a core: of the server's processes for a node, and of the node's own."""
+    return cpu_seconds(of_database(database)), cpu_seconds(of_node(pid))
 
 
 def largest_mb(processes: list[psutil.Process]) -> float:

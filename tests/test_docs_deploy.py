@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import threading
-import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -133,7 +132,8 @@ def test_from_nothing_to_production_and_back_from_a_backup(shell: Shell) -> None
 
     rolling = client(shell)
     shell.run(SECTIONS[5])
-    time.sleep(2)
+    replaced = rolling.answers.total()
+    wait_until(lambda: rolling.answers.total() > replaced + 2 * A_SECOND, "it has sent to all that is new")
     rolling.stop()
     assert rolling.answers.keys() == {200}
 

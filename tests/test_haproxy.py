@@ -68,9 +68,8 @@ def test_one_is_sent_to_again_before_the_next_is_not(tmp_path: Path) -> None:
     """The next is told to end in the moment in which the one before is ready, wherever the checks stand."""
     one, two = Stub(), Stub()
     with balanced(tmp_path, one, two) as address:
-        time.sleep(2)
         one.ready = False
-        time.sleep(GRACE_SECONDS)
+        time.sleep(GRACE_SECONDS)  # that it notices within this is what the file says
         for change in range(CHANGES):
             one.ready, two.ready = two.ready, one.ready
             end = time.monotonic() + GRACE_SECONDS + change / CHANGES

@@ -12,7 +12,7 @@ from .children import Child
 
 log = logs.get(__name__)
 LOOK_SECONDS, IDLE_LOOK_SECONDS = 1.0, 2.0
-"""The second while no lone worker lives: what is told of sooner needs no look, and the rest was given up by others."""
+"""The second while no lone worker lives: of this node's own dead `hint` tells, and others' were given up long ago."""
 
 
 class LoneWorkers:
