@@ -1,5 +1,6 @@
 """The command line as a whole: help, settings, errors, exit codes. No test here needs more than one process."""
 
+import functools
 import inspect
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import click
 import psycopg
 import pytest
 
-from v7_task_processor import database
+from v7_task_processor import database, listing, overview
 from v7_task_processor.cli import root
 from v7_task_processor.cli.root import v7 as group
 
@@ -114,6 +115,22 @@ def test_help_loads_nothing_heavy() -> None:
         [sys.executable, "-P", "-c", script, *HEAVY], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize("command", ["status", "workers"])
+def test_a_look_at_the_whole_does_without_sqlalchemy(command: str, database_url: str) -> None:
+    script = (
+        "import sys; from v7_task_processor.cli import root; root.run(sys.argv[1:]); print('sqlalchemy' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script, command, "--json", "--database-url", database_url],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout.startswith("{"), done.stderr
+    assert done.stdout.split()[-1] == "False"
 
 
 def test_version_and_unknown_commands() -> None:
@@ -259,14 +276,15 @@ def test_a_reader_that_leaves_is_no_reason_to_complain(database_url: str) -> Non
     assert (done.stdout, done.stderr) == ('{\n  "jobs"', "")
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("command", [["jobs", "list"], ["status"]], ids=" ".join)
 def test_a_question_that_takes_too_long_is_given_up(
-    database_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    command: list[str], database_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("v7_task_processor.listing.session.STATEMENT_SECONDS_MAX", 0.1)
+    monkeypatch.setattr(listing, "reading", functools.partial(listing.reading, seconds_max=0.1))
+    monkeypatch.setattr(overview, "seeing", functools.partial(overview.seeing, seconds_max=0.1))
     with psycopg.connect(database_url) as connection:
         connection.execute("lock table v7.jobs")
-        assert root.run(["jobs", "list", "--database-url", database_url]) == 1
+        assert root.run([*command, "--database-url", database_url]) == 1
     assert capsys.readouterr().err.startswith("v7: The database took too long over this.")
 
 

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from v7_task_processor import listing
 from v7_task_processor.errors import V7Error
-from v7_task_processor.listing import Filter, depth, jobs
+from v7_task_processor.listing import Filter, jobs
+from v7_task_processor.overview import Depth, counts, glance, nodes, rates, waits
 
 from .conftest import fresh
 from .nodes import wait_until
@@ -150,8 +151,8 @@ def test_events_are_cut_where_one_asks(reading: sa.Connection) -> None:
 
 
 def test_the_overview(reading: sa.Connection) -> None:
-    found = listing.overview(reading)
-    assert found.jobs == listing.Depth(scheduled=1, queued=5, running=1, dead=2, capped=[])
+    found = glance(reading.exec_driver_sql)
+    assert found.jobs == Depth(scheduled=1, queued=5, running=1, dead=2, capped=[])
     assert found.oldest is not None
     assert 7200 <= found.oldest.age_seconds < 7260
     assert not found.oldest.at_least
@@ -166,7 +167,7 @@ def test_types_and_who_serves_them(reading: sa.Connection) -> None:
     assert list(rows) == [1, 5, 6, 9]
     assert [rows[number].served for number in (1, 5, 6, 9)] == [True, True, False, False]
     assert [rows[number].known for number in (1, 5, 6, 9)] == [True, True, True, False]
-    assert rows[1].jobs == listing.Depth(scheduled=0, queued=3, running=1, dead=1, capped=[])
+    assert rows[1].jobs == Depth(scheduled=0, queued=3, running=1, dead=1, capped=[])
     assert rows[5].paused_by == "v7 types pause by someone@somewhere"
     assert rows[6].jobs.scheduled == 1
     assert rows[6].oldest is None
@@ -181,7 +182,7 @@ def test_types_by_the_page(reading: sa.Connection) -> None:
 
 
 def test_nodes_and_their_workers(reading: sa.Connection) -> None:
-    alpha, beta = listing.nodes(reading)
+    alpha, beta = nodes(reading.exec_driver_sql)
     assert (alpha.name, alpha.alive, alpha.event_type_ids) == ("alpha:100", True, [1, 5])
     assert [(worker.name, worker.running) for worker in alpha.workers] == [("alpha:101", 1)]
     assert (beta.alive, beta.workers) == (False, [])
@@ -190,8 +191,8 @@ def test_nodes_and_their_workers(reading: sa.Connection) -> None:
 
 @pytest.mark.fault(68)
 def test_counts_stop_at_their_limit(reading: sa.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(depth, "COUNT_MAX", 1)
-    found = listing.overview(reading).jobs
+    monkeypatch.setattr(counts, "COUNT_MAX", 1)
+    found = glance(reading.exec_driver_sql).jobs
     assert (found.queued, found.dead, found.scheduled) == (1, 1, 1)
     assert found.capped == ["queued", "dead"]
     rows = {row.event_type_id: row.jobs for row in listing.types_page(reading).event_types}
@@ -200,19 +201,19 @@ def test_counts_stop_at_their_limit(reading: sa.Connection, monkeypatch: pytest.
 
 
 def test_the_oldest_of_many_priorities_is_a_floor(reading: sa.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(depth, "PRIORITIES_MAX", 1)
-    found = listing.overview(reading)
+    monkeypatch.setattr(waits, "PRIORITIES_MAX", 1)
+    found = glance(reading.exec_driver_sql)
     assert found.oldest is not None
     assert found.oldest.at_least
     assert 7200 <= found.oldest.age_seconds < 7260, "the lowest ids are looked at too"
-    monkeypatch.setattr(depth, "PRIORITIES_MAX", 100)
-    monkeypatch.setattr(depth, "STEPS_MAX", 1)
-    assert listing.overview(reading).unserved == [], "the step limit ends the walk over the types"
+    monkeypatch.setattr(waits, "PRIORITIES_MAX", 100)
+    monkeypatch.setattr(waits, "STEPS_MAX", 1)
+    assert glance(reading.exec_driver_sql).unserved == [], "the step limit ends the walk over the types"
 
 
 def test_rates_come_from_the_newest_rows(reading: sa.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(depth, "ENDED_MAX", 2)
-    hour = listing.overview(reading).last_hour
+    monkeypatch.setattr(rates, "ENDED_MAX", 2)
+    hour = glance(reading.exec_driver_sql).last_hour
     assert hour.capped == ["succeeded", "cancelled", "failed_attempts"]
     assert hour.succeeded_per_second > 0
 
@@ -262,11 +263,11 @@ def full(server_url: str, template: str) -> Iterator[str]:
 @pytest.mark.parametrize(
     "ask",
     [
-        pytest.param(listing.overview, id="overview"),
+        pytest.param(lambda connection: glance(connection.exec_driver_sql), id="overview"),
         pytest.param(listing.types_page, id="types"),
         pytest.param(lambda connection: listing.why(connection, 10_000), id="why"),
         pytest.param(listing.series, id="series"),
-        pytest.param(listing.nodes, id="nodes"),
+        pytest.param(lambda connection: nodes(connection.exec_driver_sql), id="nodes"),
         pytest.param(lambda connection: listing.jobs_page(connection, Filter()), id="jobs"),
         pytest.param(lambda connection: listing.jobs_page(connection, Filter(), after=5000), id="jobs after"),
         pytest.param(lambda connection: listing.jobs_page(connection, Filter(user_id=-1)), id="jobs of a user"),
@@ -288,7 +289,7 @@ def test_no_listing_reads_the_whole_table(full: str, ask: Callable[[sa.Connectio
         statements.append((statement, parameters))
 
     with pytest.MonkeyPatch.context() as patch, listing.reading(full) as connection:
-        patch.setattr(depth, "COUNT_MAX", 100)
+        patch.setattr(counts, "COUNT_MAX", 100)
         patch.setattr(jobs, "LOOKED_MAX", 100)
         sa.event.listen(connection, "before_cursor_execute", note)
         ask(connection)

@@ -8,7 +8,8 @@ import pytest
 import sqlalchemy as sa
 
 from v7_task_processor import listing
-from v7_task_processor.listing import depth, measures
+from v7_task_processor.listing import measures
+from v7_task_processor.overview import counts
 
 from .conftest import fresh
 from .population import populate
@@ -82,7 +83,7 @@ def many(server_url: str, template: str) -> Iterator[str]:
 
 
 def test_past_the_bound_the_index_says_how_many(many: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(depth, "COUNT_MAX", 1000)
+    monkeypatch.setattr(counts, "COUNT_MAX", 1000)
     monkeypatch.setattr(measures, "COUNT_MAX", 1000)
     with listing.reading(many) as connection:
         found = measures.depths(connection, measures.named_types(connection))
@@ -91,7 +92,7 @@ def test_past_the_bound_the_index_says_how_many(many: str, monkeypatch: pytest.M
 
 
 def test_without_statistics_it_is_a_floor(many: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(depth, "COUNT_MAX", 1000)
+    monkeypatch.setattr(counts, "COUNT_MAX", 1000)
     monkeypatch.setattr(measures, "COUNT_MAX", 1000)
     monkeypatch.setattr(measures, "INDEXES", {"queued": "jobs_suspect"})  # of which vacuum found nothing
     with listing.reading(many) as connection:
@@ -102,7 +103,7 @@ def test_without_statistics_it_is_a_floor(many: str, monkeypatch: pytest.MonkeyP
 def test_each_reads_its_index_and_no_more_than_its_bound(many: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By what Postgres itself says that it did: no statement reads the table from end to end."""
     monkeypatch.setattr(measures, "COUNTED_MAX", 2000)
-    monkeypatch.setattr(depth, "COUNT_MAX", 1000)
+    monkeypatch.setattr(counts, "COUNT_MAX", 1000)
     plans: list[str] = []
     with listing.reading(many) as connection:
         types = measures.named_types(connection)

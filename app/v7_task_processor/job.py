@@ -7,6 +7,10 @@ from typing import Any
 
 import msgspec
 
+LIVE = ("scheduled", "queued", "running", "dead")
+FINISHED = ("succeeded", "cancelled")
+"""A job's statuses, and where it stands in them: in `jobs`, and in `finished_jobs`."""
+
 RETRY_SECONDS_MAX = 3600.0
 RETRY_JITTER = 0.1
 

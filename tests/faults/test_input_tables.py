@@ -10,6 +10,7 @@ import pytest
 from v7_task_processor import listing
 from v7_task_processor.cli import root
 from v7_task_processor.listing import Filter
+from v7_task_processor.overview import glance
 
 from ..conftest import fresh
 from ..nodes import check_books, jobs, node, wait_for_end
@@ -98,7 +99,7 @@ def test_events_that_postgres_cannot_take_apart_among_a_thousand(
             assert seen(reading, which) == rows(url, counted(which))[0][0]
         dead = listing.matching(reading, Filter(), ["dead"])
         assert (len(listing.dead_page(reading, limit=1000).jobs), False) == (dead.jobs, dead.at_least)
-        listing.overview(reading)
+        glance(reading.exec_driver_sql)
         listing.types_page(reading)
     for (view,) in rows(url, VIEWS):
         rows(url, f"select * from v7.{view}")

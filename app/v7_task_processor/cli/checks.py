@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from .. import database, listing, promise
 from ..errors import ConfigurationError, V7Error
-from ..listing import Overview
+from ..overview import Overview, glance
 from ..server import Server, describe
 from ..settings import Settings, data_path
 from ..text import age, number, plural, types
@@ -72,7 +72,7 @@ def examine(settings: Settings) -> Iterator[Check]:
         connection = stack.enter_context(listing.reading(place.url))
         yield days(connection)
         yield transactions(connection)
-        yield from queue(listing.overview(connection))
+        yield from queue(glance(connection.exec_driver_sql))
 
 
 def schema(found: str | None) -> str:

@@ -8,10 +8,11 @@ from ..listing import Filter
 from ..settings import Settings
 from ..text import short_age
 from .options import DATABASE, ID, NUMBER, examples, json_option, limit_option, settings_options
-from .output import Column, document, job_document, table
+from .output import document, job_document
 from .place import reading
 from .redrive import redrive
 from .story import tell
+from .table import Column, table
 
 EVENT_CHARS_SHOWN = 200
 

@@ -11,7 +11,8 @@ import click
 import msgspec
 
 from .. import listing
-from ..listing import LIVE, Filter, JobRow, Page
+from ..job import FINISHED, LIVE
+from ..listing import Filter, JobRow, Page
 from ..settings import Settings
 from ..text import plural
 from .options import DATABASE, examples, settings_options
@@ -30,7 +31,7 @@ EPOCH = "1970-01-01T00:00:00+00:00"
         "v7 jobs export --status dead --type 5 | jq -c '[.id, .last_error]'",
     )
 )
-@click.option("--status", type=click.Choice([*LIVE, *listing.FINISHED]), help="Only these.")
+@click.option("--status", type=click.Choice([*LIVE, *FINISHED]), help="Only these.")
 @filter_options
 @click.option("--finished", is_flag=True, help="Only what succeeded or was cancelled.")
 @click.option("--finished-from", type=Time(), help="Only finished then or later.")

@@ -7,15 +7,17 @@ import click
 
 from .. import listing
 from ..errors import V7Error
+from ..job import FINISHED, LIVE
 from ..listing import Filter, JobRow, Page
 from ..settings import Settings
 from ..text import short_age
 from .acts import ACTS
 from .export import export
 from .options import DATABASE, ID, examples, json_option, limit_option, settings_options
-from .output import Column, document, job_document, table
+from .output import document, job_document
 from .place import reading
 from .story import tell
+from .table import Column, table
 from .which import Time, filter_options
 
 EVENT_CHARS_SHOWN = 200
@@ -35,7 +37,7 @@ def jobs() -> None:
         "v7 jobs list --status dead --user 7 --limit 100 --json",
     ),
 )
-@click.option("--status", type=click.Choice([*listing.LIVE, *listing.FINISHED]), help="Only these.")
+@click.option("--status", type=click.Choice([*LIVE, *FINISHED]), help="Only these.")
 @filter_options
 @click.option("--finished-from", type=Time(), help="Only finished then or later.")
 @click.option("--finished-until", type=Time(), help="Only finished before then.")

@@ -14,8 +14,9 @@ from ..settings import Settings
 from ..text import clock, number, plain, short_age
 from .hand import hand
 from .options import DATABASE, ID, examples, json_option, limit_option, settings_options
-from .output import Column, document, table
+from .output import document
 from .place import checked, reading
+from .table import Column, table
 
 
 @click.group(epilog=examples("v7 operations list", "v7 operations show 7", "v7 operations stop 7"))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from ..embedded import Server
+    from ..overview import Ask
 
 
 class Place(NamedTuple):
@@ -57,6 +58,15 @@ def reading(settings: Settings) -> "Iterator[sa.Connection]":
 
     with checked(settings) as place, listing.reading(place.url, redact=settings.redacted) as connection:
         yield connection
+
+
+@contextlib.contextmanager
+def seeing(settings: Settings) -> "Iterator[Ask]":
+    """To ask for the state of the whole."""
+    from .. import overview
+
+    with checked(settings) as place, overview.seeing(place.url) as ask:
+        yield ask
 
 
 def ensure_schema(url: str) -> None:

@@ -2,13 +2,13 @@
 
 import click
 
-from .. import listing
-from ..listing import Ended, Overview
+from ..job import LIVE
+from ..overview import Ended, Overview, glance
 from ..settings import Settings
 from ..text import age, number, plural, types
 from .options import DATABASE, examples, json_option, settings_options
 from .output import document
-from .place import reading
+from .place import seeing
 
 SHOWN_MAX = 8
 
@@ -21,8 +21,8 @@ def status(settings: Settings, as_json: bool) -> None:
 
     Large numbers are counted up to a limit and shown as 10,000+.
     """
-    with reading(settings) as connection:
-        found = listing.overview(connection)
+    with seeing(settings) as ask:
+        found = glance(ask)
     if as_json:
         document(found)
         return
@@ -32,7 +32,7 @@ def status(settings: Settings, as_json: bool) -> None:
 
 def depth_lines(found: Overview) -> list[tuple[str, str]]:
     depth = found.jobs
-    counts = {name: number(getattr(depth, name), at_least=name in depth.capped).rjust(8) for name in listing.LIVE}
+    counts = {name: number(getattr(depth, name), at_least=name in depth.capped).rjust(8) for name in LIVE}
     oldest = ""
     if found.oldest is not None:
         least = "at least " if found.oldest.at_least else ""

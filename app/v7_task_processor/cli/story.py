@@ -4,7 +4,7 @@ import click
 
 from ..listing import Detail, FailureRow, JobRow
 from ..text import clock, cut, plain, plain_lines
-from .output import STYLES
+from .table import STYLES
 
 EVENT_CHARS_MAX = 4000
 

@@ -4,15 +4,17 @@ import asyncio
 
 import click
 
-from .. import database, listing, queue
+from .. import database, listing, overview, queue
 from ..errors import V7Error
+from ..job import LIVE
 from ..listing import TypeRate, TypeRow
 from ..settings import Settings
 from ..text import clock, number, plain, short_age, short_seconds
 from .hand import hand
 from .options import DATABASE, NUMBER, examples, json_option, settings_options
-from .output import Column, document, table
+from .output import document
 from .place import checked, reading
+from .table import Column, table
 
 NEGATIVE_TOO = {"ignore_unknown_options": True}  # -5 is a type, not an option
 
@@ -39,7 +41,7 @@ def list_types(settings: Settings, after: int | None, limit: int, as_json: bool)
     """
     with reading(settings) as connection:
         page = listing.types_page(connection, after=after, limit=limit)
-        alive = any(node.alive and node.workers for node in listing.nodes(connection))
+        alive = any(node.alive and node.workers for node in overview.nodes(connection.exec_driver_sql))
     if as_json:
         document(page)
         return
@@ -47,7 +49,7 @@ def list_types(settings: Settings, after: int | None, limit: int, as_json: bool)
         click.echo("No event types yet: the first event of a type makes it.")
         return
     columns = [Column("TYPE", right=True), Column("STATE")]
-    columns += [Column(name.upper(), right=True) for name in listing.LIVE]
+    columns += [Column(name.upper(), right=True) for name in LIVE]
     columns += [Column("LIMIT", right=True), Column("OLDEST", right=True)]
     table(columns, [cells(row, alive) for row in page.event_types])
     if rates := [row.last_hour for row in page.event_types if row.last_hour is not None]:
@@ -61,7 +63,7 @@ def list_types(settings: Settings, after: int | None, limit: int, as_json: bool)
 
 
 def cells(row: TypeRow, alive: bool) -> list[str]:
-    counts = [number(getattr(row.jobs, name), at_least=name in row.jobs.capped) for name in listing.LIVE]
+    counts = [number(getattr(row.jobs, name), at_least=name in row.jobs.capped) for name in LIVE]
     oldest = ""
     if row.oldest is not None:
         oldest = f"{'≥ ' if row.oldest.at_least else ''}{short_age(row.oldest.age_seconds)}"

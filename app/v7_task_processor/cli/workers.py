@@ -7,16 +7,17 @@ from typing import TypeVar
 
 import click
 
-from .. import database, listing, queue
+from .. import database, overview, queue
 from ..errors import V7Error
-from ..listing import NodeRow, WorkerRow
+from ..overview import NodeRow, WorkerRow
 from ..queue import Connection
 from ..settings import Settings
 from ..text import clock, plain, short_age
 from .hand import hand
 from .options import DATABASE, examples, json_option, settings_options
-from .output import Column, document, table
-from .place import checked, reading
+from .output import document
+from .place import checked, seeing
+from .table import Column, table
 
 Answer = TypeVar("Answer")
 COLUMNS = [
@@ -46,9 +47,9 @@ def workers(settings: Settings, context: click.Context, as_json: bool) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    with reading(settings) as connection:
-        moment = listing.now(connection)
-        nodes = listing.nodes(connection, RUNNING_SHOWN_MAX if as_json else RUNNING_TOLD_MAX)
+    with seeing(settings) as ask:
+        moment = overview.now(ask)
+        nodes = overview.nodes(ask, RUNNING_SHOWN_MAX if as_json else RUNNING_TOLD_MAX)
     if as_json:
         document({"nodes": nodes})
     elif not nodes:
@@ -140,8 +141,8 @@ def act(
 ) -> tuple[int, Answer]:
     """What it answered for the node of that number or name, and its number. Raises V7Error where there is none."""
     with checked(settings) as place:
-        with listing.reading(place.url) as reader:
-            named = [each.id for each in listing.nodes(reader) if node in (str(each.id), each.name)]
+        with overview.seeing(place.url) as ask:
+            named = [each.id for each in overview.nodes(ask) if node in (str(each.id), each.name)]
         if not named:
             raise no_node(node)
         if len(named) > 1:

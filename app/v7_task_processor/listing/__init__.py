@@ -6,11 +6,8 @@ Each is bounded, however many jobs there are: a page goes on from the last id th
 
 from .counted import Matching, matching
 from .dead import DeadGroup, DeadGroups, dead_groups, died_since, statuses
-from .depth import Depth, Ended, Oldest, Overview, overview
 from .event_types import TypePage, TypeRow, types_page
 from .jobs import (
-    FINISHED,
-    LIVE,
     LOOKED_MAX,
     Detail,
     FailureRow,
@@ -24,7 +21,6 @@ from .jobs import (
     listed_page,
     queue_page,
 )
-from .nodes import NodeRow, RunningRow, WorkerRow, nodes
 from .operations import ActPage, ActRow, Given, OperationPage, OperationRow, acts_page, operation, operations_page
 from .series import HOURS_MAX, Minute, TypeRate, event_type_rates, series
 from .server import Transaction, missing_days, oldest_transaction
@@ -32,36 +28,27 @@ from .session import now, reading
 from .why import Why, why
 
 __all__ = [
-    "FINISHED",
     "HOURS_MAX",
-    "LIVE",
     "LOOKED_MAX",
     "ActPage",
     "ActRow",
     "DeadGroup",
     "DeadGroups",
-    "Depth",
     "Detail",
-    "Ended",
     "FailureRow",
     "Filter",
     "Given",
     "JobRow",
     "Matching",
     "Minute",
-    "NodeRow",
-    "Oldest",
     "OperationPage",
     "OperationRow",
-    "Overview",
     "Page",
-    "RunningRow",
     "Transaction",
     "TypePage",
     "TypeRate",
     "TypeRow",
     "Why",
-    "WorkerRow",
     "acts_page",
     "dead_groups",
     "dead_page",
@@ -73,12 +60,10 @@ __all__ = [
     "listed_page",
     "matching",
     "missing_days",
-    "nodes",
     "now",
     "oldest_transaction",
     "operation",
     "operations_page",
-    "overview",
     "queue_page",
     "reading",
     "series",

@@ -7,8 +7,9 @@ import psycopg
 import sqlalchemy as sa
 
 from ..chosen import Chosen
+from ..job import LIVE
 from ..schema import jobs
-from .jobs import LIVE, LOOKED_MAX, conditions, has_status, only
+from .jobs import LOOKED_MAX, conditions, has_status, only
 
 EXACT_SECONDS_MAX = 1
 

@@ -6,9 +6,8 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from ..overview import Depth, Oldest, depth_by_type, elsewhere, nodes, serves, waiting_by_type
 from ..schema import event_types
-from .depth import Depth, Oldest, depth_by_type, elsewhere, waiting_by_type
-from .nodes import nodes, serves
 from .series import TypeRate, event_type_rates
 from .session import now
 
@@ -39,15 +38,15 @@ class TypePage(msgspec.Struct, frozen=True, kw_only=True):
 
 def types_page(connection: sa.Connection, *, after: int | None = None, limit: int = 100) -> TypePage:
     """Types that have met a worker, and those that wait to, by number."""
-    moment = now(connection)
+    ask, moment = connection.exec_driver_sql, now(connection)
     rows = known_types(connection, after, limit + 1)
-    waiting = waiting_by_type(connection, moment, after)
-    beyond = elsewhere(connection)
+    waiting = waiting_by_type(ask, moment, after)
+    beyond = elsewhere(ask)
     met = {number for _, number in beyond if after is None or number > after}
     numbers = sorted(rows.keys() | waiting.keys() | met)
     shown = numbers[:limit]
-    depths = depth_by_type(connection, shown, beyond)
-    listed = nodes(connection)
+    depths = depth_by_type(ask, shown, beyond)
+    listed = nodes(ask)
     rates = {rate.event_type_id: rate for rate in event_type_rates(connection)}
     page = [
         TypeRow(

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 
 from ..chosen import Chosen
 from ..errors import V7Error
+from ..job import LIVE
 from ..redaction import redacted
 from ..schema import QUEUED, SCHEMA, Time, failures, finished_jobs, jobs, workers
 from .session import REDACT
@@ -17,9 +18,6 @@ from .session import REDACT
 LOOKED_MAX = 100_000
 INDEXED = {"status", "finished_from", "finished_until"}
 """Parts of a filter that an index or the partitions serve."""
-LIVE = ("scheduled", "queued", "running", "dead")
-FINISHED = ("succeeded", "cancelled")
-
 # The view, as a migration makes it: it is not in the metadata, since Alembic would take it for a table.
 all_jobs = sa.table("all_jobs", *(sa.column(c.name, c.type) for c in finished_jobs.columns), schema=SCHEMA)
 

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
+from ..overview import RUNNING_MAX
 from ..schema import event_types, jobs
 from .jobs import has_status
-from .nodes import RUNNING_MAX
 
 
 class Full(NamedTuple):

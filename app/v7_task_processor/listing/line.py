@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
+from ..overview import NodeRow, node_serves
 from ..schema import QUEUED, event_types, jobs
 from ..text import plural
 from .jobs import JobRow, has_status
 from .limits import full_types
-from .nodes import NodeRow, node_serves
 
 AHEAD_MAX = 10_000
 PRIORITIES_SHOWN_MAX = 3

@@ -5,11 +5,20 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
+from ..job import LIVE
 from ..observability.families import COUNTED, OTHER, TYPES_MAX
+from ..overview import (
+    COUNT_MAX,
+    Depth,
+    depth_by_type,
+    elsewhere,
+    in_line,
+    nodes,
+    serves,
+    totals,
+    waiting_by_type,
+)
 from ..schema import QUEUED, event_types, jobs, metrics
-from .depth import COUNT_MAX, Depth, depth_by_type, elsewhere, first, in_line, totals, waiting_by_type
-from .jobs import LIVE
-from .nodes import nodes, serves
 from .session import now
 
 COUNTED_MAX = 50_000
@@ -70,10 +79,11 @@ class Depths(NamedTuple):
 
 def depths(connection: sa.Connection, types: Types) -> Depths:
     """How many jobs stand where."""
-    beyond, queued = elsewhere(connection), in_line(connection)
+    ask = connection.exec_driver_sql
+    beyond, queued = elsewhere(ask), in_line(ask)
     counted = totals(beyond)
     counted["queued"] = counted.get("queued", 0) + queued
-    by_type = depth_by_type(connection, list(types), beyond, min(COUNT_MAX, COUNTED_MAX // max(1, len(types))))
+    by_type = depth_by_type(ask, list(types), beyond, min(COUNT_MAX, COUNTED_MAX // max(1, len(types))))
     others = totals({place: count for place, count in beyond.items() if place[1] not in types})
     if len(types) >= TYPES_MAX or queued <= COUNT_MAX:
         # Else all types have a row, or will have one in a moment: no need to read ten thousand jobs for it.
@@ -86,7 +96,8 @@ def depths(connection: sa.Connection, types: Types) -> Depths:
 
 def queue_head(connection: sa.Connection) -> dict[int, int]:
     """Of which types the next jobs are."""
-    head = first(QUEUED, jobs.c.priority, jobs.c.position).subquery()
+    first = sa.select(jobs.c.event_type_id).where(QUEUED).order_by(jobs.c.priority, jobs.c.position)
+    head = first.limit(sa.literal(COUNT_MAX + 1, literal_execute=True)).subquery()
     rows = connection.execute(sa.select(head.c.event_type_id, sa.func.count()).group_by(head.c.event_type_id))
     return {number: count for number, count in rows}  # noqa: C416 (a Row is no pair for mypy)
 
@@ -112,13 +123,14 @@ class Waiting(NamedTuple):
 
 def waiting(connection: sa.Connection, types: Types) -> Waiting:
     """Since when jobs wait."""
-    found = waiting_by_type(connection, now(connection), steps_max=STEPS_MAX)
+    ask = connection.exec_driver_sql
+    found = waiting_by_type(ask, now(connection), steps_max=STEPS_MAX)
     oldest: dict[str, float] = {str(number): 0.0 for number in types}
     oldest[OTHER] = 0.0
     for number, each in found.items():
         place = str(number) if number in types else OTHER
         oldest[place] = max(oldest[place], each.age_seconds)
-    listed = nodes(connection)
+    listed = nodes(ask)
     return Waiting(oldest, sum(not serves(listed, number) for number in found))
 
 

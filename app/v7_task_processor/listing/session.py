@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 
-from .. import database
+from .. import database, overview
+from ..overview import STATEMENT_SECONDS_MAX
 from ..redaction import Names
 
-STATEMENT_SECONDS_MAX = 30
 REDACT = "v7_redact"
 """The option of a connection that says what is masked: no listing has to be told, and none can forget it."""
 
@@ -39,4 +39,4 @@ def reading(
 
 def now(connection: sa.Connection) -> dt.datetime:
     """The database's clock, when the connection's transaction began."""
-    return connection.scalars(sa.select(sa.func.now())).one()
+    return overview.now(connection.exec_driver_sql)

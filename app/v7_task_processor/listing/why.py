@@ -12,12 +12,12 @@ import msgspec
 import sqlalchemy as sa
 
 from ..observability.families import OTHER
+from ..overview import NodeRow, node_serves, nodes, takers
 from ..schema import event_types
 from ..text import cut, plural, span, utc
 from .jobs import JobRow, all_jobs, columns
 from .limits import full_types
 from .line import before_it, of_type_before, suspects_before
-from .nodes import NodeRow, node_serves, nodes, takers
 from .series import recent_rate
 from .session import now
 
@@ -81,7 +81,7 @@ def why(connection: sa.Connection, job_id: int) -> Why | None:
     if row is None:
         return None
     job = JobRow(**row)
-    seen = Seen(connection, now(connection), job, nodes(connection))
+    seen = Seen(connection, now(connection), job, nodes(connection.exec_driver_sql))
     if job.status != "queued":
         return TOLD[job.status](seen)
     return next(told for cause in CAUSES if (told := cause(seen)) is not None)

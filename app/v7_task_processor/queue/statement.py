@@ -1,10 +1,8 @@
-"""The only place that loads sql/: a file becomes a statement that can be called."""
+"""A file of sql/ becomes a statement that can be called."""
 
 import contextlib
-import re
 import time
 from collections.abc import AsyncIterator
-from importlib import resources
 from typing import Any
 
 import psycopg
@@ -12,24 +10,23 @@ from psycopg import AsyncRawCursor
 
 from .. import pooler
 from ..deadline import STATEMENT_SECONDS_MAX, Connection, deadline
+from ..statements import PLACEHOLDER, load
 
-PLACEHOLDER = re.compile(r"(?<!:):([a-z_]+)")
 PATIENT_SECONDS = 600.0
 """After it was abandoned once a statement has STATEMENT_SECONDS_MAX for so long: it may be honest work (a claim that
 walks over ten million dead rows), and to abandon it again and again would never end."""
 
 
 class Statement:
-    """One file of sql/. `:name` stands for a value; it becomes `$n`, so that nothing is rewritten at a call.
+    """One file of sql/. `:name` becomes `$n`, so that nothing is rewritten at a call.
 
     After `seconds_max` it is abandoned, with its connection: it raises OperationalError as where a connection
     breaks, and what became of it is as little known.
     """
 
     def __init__(self, name: str, seconds_max: float = STATEMENT_SECONDS_MAX) -> None:
-        self.seconds_max, self.patient_until = seconds_max, 0.0
-        text = (resources.files("v7_task_processor") / "sql" / f"{name}.sql").read_text()
-        text = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
+        self.name, self.seconds_max, self.patient_until = name, seconds_max, 0.0
+        text = load(name)
         self.names: list[str] = list(dict.fromkeys(PLACEHOLDER.findall(text)))
         self.text = PLACEHOLDER.sub(lambda match: f"${self.names.index(match[1]) + 1}", text)
 

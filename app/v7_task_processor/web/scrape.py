@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterator
 
 import sqlalchemy as sa
 
-from ..listing import measures, nodes, reading
+from ..listing import measures, reading
 from ..listing.measures import Types
 from ..observability import families, logs
 from ..observability.exposition import Sample
 from ..observability.families import COUNTED
 from ..observability.seldom import Seldom
+from ..overview import nodes
 
 log = logs.get(__name__)
 STATEMENT_SECONDS_MAX = 1.0
@@ -94,7 +95,7 @@ def oldest(connection: sa.Connection, types: Types) -> Iterator[Sample]:
 
 
 def register(connection: sa.Connection, types: Types) -> Iterator[Sample]:
-    listed = nodes(connection)
+    listed = nodes(connection.exec_driver_sql)
     alive = [node for node in listed if node.alive]
     yield Sample(families.NODES, ("alive",), [len(alive)])
     yield Sample(families.NODES, ("lost",), [len(listed) - len(alive)])

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from v7_task_processor.listing import Depth, Ended, Oldest, Overview
+from v7_task_processor.overview import Depth, Ended, Oldest, Overview
 from v7_task_processor.promise import Promise
 from v7_task_processor.web.dashboard.verdict import Lately, verdict
 

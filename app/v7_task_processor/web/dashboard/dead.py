@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from msgspec import Meta
 
 from ... import listing
-from ...listing import DeadGroup, DeadGroups, Depth
-from ...listing.depth import depth
+from ...listing import DeadGroup, DeadGroups
+from ...overview import Depth, depth
 from ..event import Integer
 from .access import PATH
 from .deed import CANCEL, REDRIVE
@@ -38,7 +38,7 @@ async def screen(visit: Visit) -> Page:
 
 
 def look(connection: sa.Connection, event_type_id: int | None) -> tuple[dt.datetime, Depth, DeadGroups]:
-    return listing.now(connection), depth(connection), listing.dead_groups(connection, event_type_id)
+    return listing.now(connection), depth(connection.exec_driver_sql), listing.dead_groups(connection, event_type_id)
 
 
 def jobs_of(group: DeadGroup) -> str:

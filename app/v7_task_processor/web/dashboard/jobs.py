@@ -6,9 +6,10 @@ import msgspec
 import sqlalchemy as sa
 
 from ... import listing
-from ...listing import FINISHED, Depth, Filter
+from ...job import FINISHED
+from ...listing import Filter
 from ...listing import Page as JobsPage
-from ...listing.depth import depth
+from ...overview import Depth, depth
 from ..management.jobs import JobsQuery
 from ..problem import Problem
 from .access import PATH
@@ -53,7 +54,7 @@ def look(connection: sa.Connection, asked: JobsQuery) -> tuple[dt.datetime, Dept
     page = listing.listed_page(
         connection, which, asked.order, after=asked.after, limit=SHOWN, event_chars_max=EVENT_CHARS_MAX
     )
-    return listing.now(connection), depth(connection), page
+    return listing.now(connection), depth(connection.exec_driver_sql), page
 
 
 def empty_words(asked: JobsQuery, page: JobsPage) -> str:

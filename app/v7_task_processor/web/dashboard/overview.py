@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from ... import listing, promise
 from ...errors import DatabaseUnavailable
-from ...listing import HOURS_MAX, DeadGroup, Overview
+from ...listing import HOURS_MAX, DeadGroup
+from ...overview import Overview, glance
 from ...promise import Promise
 from ...server import describe
 from ..management.overview import SeriesQuery
@@ -74,7 +75,7 @@ def ranges(asked: SeriesQuery) -> list[tuple[str, str, bool]]:
 
 
 def look(connection: sa.Connection, hours: int) -> Found:
-    overview = listing.overview(connection)
+    overview = glance(connection.exec_driver_sql)
     hour, two = overview.now - HOUR, overview.now - 2 * HOUR
     lately = Lately(listing.died_since(connection, hour, overview.now), listing.died_since(connection, two, hour))
     dead = listing.dead_groups(connection).groups[:DEAD_SHOWN_MAX] if overview.jobs.dead else []

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from ... import listing
 from ...listing import TypePage
+from ...overview import nodes
 from ..event import Integer
 from .access import PATH
 from .visit import Page, Visit, link
@@ -37,5 +38,5 @@ async def screen(visit: Visit) -> Page:
 
 def look(connection: sa.Connection, after: int | None) -> tuple[dt.datetime, TypePage, bool]:
     page = listing.types_page(connection, after=after, limit=SHOWN)
-    alive = any(node.alive and node.workers for node in listing.nodes(connection))
+    alive = any(node.alive and node.workers for node in nodes(connection.exec_driver_sql))
     return listing.now(connection), page, alive

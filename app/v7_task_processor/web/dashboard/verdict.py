@@ -2,7 +2,7 @@
 
 from typing import Literal, NamedTuple
 
-from ...listing import Overview
+from ...overview import Overview
 from ...promise import Promise
 from ...text import age, number, plain, plural, types
 from .access import PATH

@@ -5,7 +5,7 @@ import datetime as dt
 import sqlalchemy as sa
 
 from ... import listing
-from ...listing import NodeRow
+from ...overview import NodeRow, nodes
 from .visit import Page, Visit
 
 RUNNING_SHOWN_MAX = 5
@@ -28,4 +28,4 @@ async def screen(visit: Visit) -> Page:
 
 
 def look(connection: sa.Connection) -> tuple[dt.datetime, list[NodeRow]]:
-    return listing.now(connection), listing.nodes(connection, RUNNING_SHOWN_MAX)
+    return listing.now(connection), nodes(connection.exec_driver_sql, RUNNING_SHOWN_MAX)

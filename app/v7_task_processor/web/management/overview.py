@@ -8,7 +8,8 @@ from msgspec import Meta
 
 from ... import listing, queue
 from ...database import transaction
-from ...listing import HOURS_MAX, Minute, NodeRow, Overview, TypePage
+from ...listing import HOURS_MAX, Minute, TypePage
+from ...overview import NodeRow, Overview, glance, nodes
 from ...queue import Connection
 from ..event import Integer
 from ..problem import Problem
@@ -167,11 +168,11 @@ def no_node(node_id: int) -> Problem:
 
 
 async def workers(call: Call) -> Nodes:
-    return Nodes(nodes=await call.store.read(lambda connection: listing.nodes(connection, RUNNING_SHOWN_MAX)))
+    return Nodes(nodes=await call.store.read(lambda connection: nodes(connection.exec_driver_sql, RUNNING_SHOWN_MAX)))
 
 
 async def stats(call: Call) -> Overview:
-    return await call.store.read(listing.overview)
+    return await call.store.read(lambda connection: glance(connection.exec_driver_sql))
 
 
 async def series(call: Call) -> Series:

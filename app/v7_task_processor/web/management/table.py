@@ -1,6 +1,7 @@
 """Every endpoint of the management, once: Starlette's routes and the OpenAPI document are made from this."""
 
-from ...listing import ActPage, OperationPage, OperationRow, Overview, Page, TypePage, Why
+from ...listing import ActPage, OperationPage, OperationRow, Page, TypePage, Why
+from ...overview import Overview
 from . import jobs, operations, overview
 from .call import Nothing, Route
 from .examples import ACT as NOTED

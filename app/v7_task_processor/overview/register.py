@@ -1,18 +1,20 @@
 """Nodes and the workers on them."""
 
 import datetime as dt
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
-import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY
 
-from ..schema import jobs, workers
-from .jobs import has_status
+from .look import Ask, Look
 from .session import now
 
 BEAT_SECONDS_MAX = 15.0
 """A node whose beat is older is given up by the others, or there is no other."""
 RUNNING_MAX = 100_000
+
+_list_nodes = Look("list_nodes")
+_first_claimed = Look("first_claimed")
 
 
 class RunningRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,57 +63,56 @@ class NodeRow(msgspec.Struct, frozen=True, kw_only=True):
     workers: list[WorkerRow]
 
 
-def nodes(connection: sa.Connection, jobs_max: int = 0) -> list[NodeRow]:
+def nodes(ask: Ask, jobs_max: int = 0) -> list[NodeRow]:
     """All nodes, each with its workers, how many jobs each of these has claimed, and up to `jobs_max` of them."""
-    moment = now(connection)
-    held = running(connection)
-    claimed = first_claimed(connection, moment, list(held), jobs_max) if jobs_max else {}
-    rows = connection.execute(sa.select(workers).order_by(workers.c.id)).mappings().all()
-    listed = []
-    for row in rows:
-        if row["node_id"] is not None:
-            continue
-        age = (moment - row["heartbeat_at"]).total_seconds()
-        its_workers = [
-            WorkerRow(
-                running=held.get(each["id"], 0),
-                jobs=claimed.get(each["id"], []),
-                **{name: each[name] for name in WORKER},
-            )
-            for each in rows
-            if each["node_id"] == row["id"]
-        ]
-        own = {name: row[name] for name in NODE}
-        listed.append(
-            NodeRow(beat_age_seconds=max(age, 0.0), alive=age <= BEAT_SECONDS_MAX, workers=its_workers, **own)
-        )
-    return listed
+    moment = now(ask)
+    rows = [Registered(*row) for row in _list_nodes(ask, at_most=RUNNING_MAX)]
+    claimed = first_claimed(ask, moment, [row.id for row in rows if row.running], jobs_max) if jobs_max else {}
+    return [node_of(row, rows, claimed, moment) for row in rows if row.node_id is None]
 
 
-def running(connection: sa.Connection) -> dict[int, int]:
-    """How many jobs each worker has claimed."""
-    taken = sa.select(jobs.c.worker_id).where(has_status(jobs, "running")).limit(RUNNING_MAX).subquery()
-    statement = sa.select(taken.c.worker_id, sa.func.count().label("held")).group_by(taken.c.worker_id)
-    return {row.worker_id: row.held for row in connection.execute(statement)}
+class Registered(NamedTuple):
+    """A row of workers, and how many jobs it has claimed."""
+
+    id: int
+    node_id: int | None
+    name: str
+    pid: int
+    version: str
+    concurrency: int
+    event_type_ids: list[int] | None
+    started_at: dt.datetime
+    heartbeat_at: dt.datetime
+    drained_at: dt.datetime | None
+    drained_by: str | None
+    timeouts: dict[str, float] | None
+    running: int
 
 
-def first_claimed(
-    connection: sa.Connection, moment: dt.datetime, worker_ids: list[int], jobs_max: int
-) -> dict[int, list[RunningRow]]:
+def node_of(
+    row: Registered, rows: Sequence[Registered], claimed: dict[int, list[RunningRow]], moment: dt.datetime
+) -> NodeRow:
+    """`rows`: its workers are among them."""
+    age = (moment - row.heartbeat_at).total_seconds()
+    own = {name: getattr(row, name) for name in NODE}
+    its_workers = [
+        WorkerRow(jobs=claimed.get(each.id, []), **{name: getattr(each, name) for name in WORKER})
+        for each in rows
+        if each.node_id == row.id
+    ]
+    return NodeRow(beat_age_seconds=max(age, 0.0), alive=age <= BEAT_SECONDS_MAX, workers=its_workers, **own)
+
+
+def first_claimed(ask: Ask, moment: dt.datetime, worker_ids: list[int], jobs_max: int) -> dict[int, list[RunningRow]]:
     """Of each of these workers the jobs that it took first; of RUNNING_MAX at most."""
-    asked = sa.func.unnest(sa.cast(worker_ids, ARRAY(sa.BigInteger))).table_valued("id").render_derived()
-    listed = sa.select(jobs.c.id, jobs.c.event_type_id, jobs.c.attempt, jobs.c.claimed_at)
-    taken = listed.where(has_status(jobs, "running"), jobs.c.worker_id == asked.c.id).limit(RUNNING_MAX)
-    own = taken.correlate(asked).subquery()
-    firsts = sa.select(own).order_by(own.c.claimed_at, own.c.id).limit(jobs_max).correlate(asked).lateral()
     found: dict[int, list[RunningRow]] = {}
-    for worker_id, *row in connection.execute(sa.select(asked.c.id, firsts).join_from(asked, firsts, sa.true())):
-        job_id, event_type_id, attempt, claimed_at = row
+    for worker_id, *job, claimed_at in _first_claimed(ask, worker_ids=worker_ids, at_most=RUNNING_MAX, shown=jobs_max):
+        job_id, event_type_id, attempt = job
         seconds = max(0.0, (moment - claimed_at).total_seconds())
-        job = RunningRow(
+        running = RunningRow(
             id=job_id, event_type_id=event_type_id, attempt=attempt, claimed_at=claimed_at, seconds=seconds
         )
-        found.setdefault(worker_id, []).append(job)
+        found.setdefault(worker_id, []).append(running)
     return found
 
 
@@ -129,5 +130,5 @@ def takers(listed: list[NodeRow]) -> list[NodeRow]:
     return [node for node in listed if node.alive and node.workers]
 
 
-WORKER = [name for name in WorkerRow.__struct_fields__ if name not in ("running", "jobs")]
+WORKER = [name for name in WorkerRow.__struct_fields__ if name != "jobs"]
 NODE = [name for name in NodeRow.__struct_fields__ if name not in ("beat_age_seconds", "alive", "workers")]

@@ -1,0 +1,8 @@
+-- Of each of these workers the jobs that it took first; of so many that it holds. Called by: the overview.
+-- Serves: jobs_running.
+select asked.id, first.id, first.event_type_id, first.attempt, first.claimed_at
+from unnest(:worker_ids::bigint[]) as asked(id) cross join lateral (
+    select * from (
+        select id, event_type_id, attempt, claimed_at from v7.jobs
+        where status = 'running' and worker_id = asked.id limit :at_most::bigint) as own
+    order by claimed_at, id limit :shown::bigint) as first
