@@ -1,5 +1,6 @@
 """Taking jobs, the best first."""
 
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from ..deadline import PROMPT_SECONDS_MAX, Connection
@@ -8,6 +9,7 @@ from .statement import Statement
 
 FIRST = -(2**63)
 LAST = 2**63 - 1
+PLACE = attrgetter("priority", "_position")
 
 
 class Frontier(NamedTuple):
@@ -107,7 +109,7 @@ async def claim_limited(
         **_served(served),
     )
     full = frozenset(map(int, head[5].split(","))) if head[5] else frozenset()
-    return Claim(head[1] == 1, head[10], [Job(*row) for row in taken], len(taken) == batch or head[7] == 1, full)
+    return Claim(head[1] == 1, head[10], in_order(taken), len(taken) == batch or head[7] == 1, full)
 
 
 async def claim_suspect(connection: Connection, worker_id: int, served: Served) -> Claim:
@@ -132,4 +134,11 @@ def _served(served: Served) -> dict[str, object]:
 def claimed(rows: list[tuple[Any, ...]], batch: int) -> Claim:
     head, *taken = rows
     more = len(taken) == batch or len(taken) < head[6]
-    return Claim(head[1] == 1, head[10], [Job(*row) for row in taken], more)
+    return Claim(head[1] == 1, head[10], in_order(taken), more)
+
+
+def in_order(taken: list[tuple[Any, ...]]) -> list[Job]:
+    """The jobs of a claim, the best first."""
+    jobs = [Job(*row) for row in taken]
+    jobs.sort(key=PLACE)
+    return jobs

@@ -125,4 +125,3 @@ select * from (
         null::text as traceparent, null::text as tracestate
     union all
     select * from claimed) as answer
-order by (id = 0) desc, priority, position
