@@ -19,14 +19,17 @@ from .observability import logs
 from .queue import Connection, Operation, Order
 
 log = logs.get(__name__)
-BATCH = 500
-"""Jobs in one transaction: some 20 ms. What workers want to claim is passed over so long, what they end waits."""
+BATCH = 200
+"""Jobs in one transaction: some 5 ms. What workers want to claim is passed over so long, what they end waits."""
 LOOKED_MAX = 10_000
 """Rows that are looked at for one batch."""
 HELD_MAX = 1000
 """Jobs that others hold: with more of them it goes on no further, and comes back to those."""
 HELD_SECONDS = 0.2
 LOOK_SECONDS = 0.5
+RESTS = 2
+"""After a batch it rests so many times as long as that took. With batches of 500, and rests as long as they, what lived
+beside a redrive on two cores had 3 times its p99; now it has 1.2 to 1.8 times that, and a million takes two minutes."""
 REST_SECONDS_MAX = 1.0
 DAYS_AHEAD = 14
 SESSION = {
@@ -106,7 +109,7 @@ async def act(connection: Connection, order: Order, ids: list[int]) -> tuple[int
 
 def rest_seconds(operation: Operation, seconds: float) -> float:
     """How long to leave the database to others, after a batch that took so long."""
-    rest = min(seconds, REST_SECONDS_MAX)
+    rest = min(RESTS * seconds, REST_SECONDS_MAX)
     return max(rest, HELD_SECONDS) if operation.held else rest
 
 
