@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import burdens
+import days
 import growth
 import ingest
 import looks
@@ -77,6 +78,7 @@ def contests(sizes: Sizes) -> dict[str, Contest]:
         **pooled.contests(sizes.jobs),
         **start.contests(),
         **steady.contests(sizes),
+        **days.contests(sizes),
     }
 
 
