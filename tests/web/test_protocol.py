@@ -77,6 +77,21 @@ def test_what_is_not_http(api: ApiProcess, database_url: str, request_: bytes) -
     assert rows(database_url, COUNT) == [(0,)]
 
 
+@pytest.mark.fault(64)
+@pytest.mark.parametrize("hosts", [b"", b"Host: x\r\nHost: y\r\n"], ids=["none", "two"])
+def test_a_request_names_one_host(api: ApiProcess, database_url: str, hosts: bytes) -> None:
+    """RFC 9112, 3.2: of two, whoever stands before us may have read the other."""
+    request = REQUEST.replace(b"Host: x\r\n", hosts)
+    assert request != REQUEST
+    answer = sent(api, request)
+    assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert answer.endswith(b"A request of HTTP/1.1 must have one Host header.")
+    assert sent(api, request.replace(b"HTTP/1.1", b"HTTP/1.0")).startswith(
+        b"HTTP/1.1 400 " if hosts else b"HTTP/1.1 200 "
+    )
+    assert rows(database_url, COUNT) == [(int(not hosts),)]
+
+
 def test_a_request_in_pieces(api: ApiProcess, database_url: str, client: socket.socket) -> None:
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     for place in range(len(CLOSING)):
@@ -128,7 +143,7 @@ def test_http_1_0(api: ApiProcess) -> None:
 
 
 def test_a_client_that_asks_before_it_sends(api: ApiProcess, client: socket.socket) -> None:
-    client.sendall(CLOSING.removesuffix(EVENT).replace(b"Host: x", b"Expect: 100-continue"))
+    client.sendall(CLOSING.removesuffix(EVENT).replace(b"Host: x", b"Host: x\r\nExpect: 100-continue"))
     assert client.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
     client.sendall(EVENT)
     assert everything(client).startswith(b"HTTP/1.1 200 OK")

@@ -17,6 +17,7 @@ Headers = list[tuple[bytes, bytes]]
 HEAD_BYTES_MAX = 65_536
 HEADERS_MAX = 100
 BODY_BYTES_PER_SECOND_MIN = 65_536
+ONE_HOST = 400, "A request of HTTP/1.1 must have one Host header."
 HEAD_TOO_LARGE = 431, f"The head of the request is larger than {HEADERS_MAX} headers or {HEAD_BYTES_MAX} bytes."
 
 
@@ -102,6 +103,10 @@ class Protocol(HttpToolsProtocol):
         self.in_head = False
         if len(self.headers) > HEADERS_MAX or self.head_is_large():
             self.refusal = HEAD_TOO_LARGE
+            raise Refused
+        hosts = [name for name, _ in self.headers].count(b"host")
+        if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
+            self.refusal = ONE_HOST
             raise Refused
         self.declines = self.parser.should_upgrade()
         if self.declines:
