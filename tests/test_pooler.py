@@ -49,6 +49,15 @@ async def test_a_pooler_is_noticed_and_nothing_is_left_in_its_sessions(pooler: P
                 assert stranger.execute("select count(*) from pg_prepared_statements").fetchone() == (0,)
 
 
+@pytest.mark.parametrize("command", [["status"], ["workers"], ["types", "list"]], ids=" ".join)
+def test_a_look_leaves_the_poolers_session_to_others(pooler: Pooler, command: list[str]) -> None:
+    """One that is left in a transaction is thrown away, and made anew for the next."""
+    for _ in range(3):
+        assert root.run([*command, "--database-url", pooler.url]) == 0
+    assert "client close request" in pooler.said()
+    assert "server was not ready" not in pooler.said()
+
+
 async def test_each_statement_runs_with_the_settings_of_its_connection(pooler: Pooler) -> None:
     """In one transaction with them, that is over when it answers, whatever the database has by default."""
     with psycopg.connect(pooler.server_url, autocommit=True) as admin:
@@ -190,7 +199,7 @@ def test_migrations_say_that_they_need_a_session(
 ) -> None:
     with pooled(tmp_path / "pooler", empty_database_url) as pooler:
         for command in ("migrate", "run"):
-            assert root.run([command, "--database-url", pooler.url]) == 78
+            assert root.run([*command, "--database-url", pooler.url]) == 78
             assert "V7_DIRECT_DATABASE_URL" in capsys.readouterr().err
         monkeypatch.setenv("V7_DIRECT_DATABASE_URL", empty_database_url)
         assert root.run(["migrate", "--database-url", pooler.url]) == 0
@@ -200,7 +209,7 @@ def test_migrations_say_that_they_need_a_session(
 @pytest.mark.parametrize("command", ["status", "doctor"])
 def test_listings_go_through_the_pooler(command: str, pooler: Pooler, capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(3):
-        root.run([command, "--database-url", pooler.url])
+        root.run([*command, "--database-url", pooler.url])
     shown = capsys.readouterr()
     assert "error" not in shown.err.lower()
     assert command == "status" or "! pooler " in shown.out

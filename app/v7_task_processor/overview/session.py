@@ -18,7 +18,8 @@ def seeing(url: str, seconds_max: float = STATEMENT_SECONDS_MAX) -> Iterator[Ask
 
     Raises psycopg.OperationalError.
     """
-    with contextlib.closing(database.connect_to_read(url)) as connection:
+    # Its end also ends the transaction: a pooler would throw away a session that is left in one.
+    with database.connect_to_read(url) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
         connection.execute("select set_config('statement_timeout', %s, true)", [f"{seconds_max:g}s"])
