@@ -117,6 +117,8 @@ def chosen(what: str, offered: dict[str, Contest]) -> dict[str, Contest]:
         found |= matches
     if any(name.startswith("peers.") for name in found) and not peer.INSTALLED.exists():
         raise SystemExit("The peers are not installed: run `make bench-peers`.")
+    if "days" in found and days.LIBRARY is None:
+        raise SystemExit("There is no libfaketime here (Debian and Ubuntu: apt-get install faketime).")
     return found
 
 
