@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from v7_task_processor import listing
 from v7_task_processor.errors import V7Error
 from v7_task_processor.listing import Filter, jobs
-from v7_task_processor.overview import Depth, counts, glance, nodes, rates, waits
+from v7_task_processor.overview import Depth, counts, glance, nodes, waits
 
 from .conftest import fresh
 from .nodes import wait_until
@@ -150,18 +150,6 @@ def test_events_are_cut_where_one_asks(reading: sa.Connection) -> None:
     assert max(len(job.event_json) for job in page.jobs) == 5
 
 
-def test_the_overview(reading: sa.Connection) -> None:
-    found = glance(reading.exec_driver_sql)
-    assert found.jobs == Depth(scheduled=1, queued=5, running=1, dead=2, capped=[])
-    assert found.oldest is not None
-    assert 7200 <= found.oldest.age_seconds < 7260
-    assert not found.oldest.at_least
-    assert (found.paused, found.unserved) == ([5], [9])
-    assert (found.nodes, found.nodes_lost, found.workers) == (1, 1, 1)
-    assert (found.last_hour.succeeded, found.last_hour.cancelled, found.last_hour.failed_attempts) == (1, 1, 3)
-    assert found.last_hour.capped == []
-
-
 def test_types_and_who_serves_them(reading: sa.Connection) -> None:
     rows = {row.event_type_id: row for row in listing.types_page(reading).event_types}
     assert list(rows) == [1, 5, 6, 9]
@@ -179,43 +167,6 @@ def test_types_by_the_page(reading: sa.Connection) -> None:
     second = listing.types_page(reading, after=6, limit=3)
     assert [row.event_type_id for row in second.event_types] == [9]
     assert second.next_after is None
-
-
-def test_nodes_and_their_workers(reading: sa.Connection) -> None:
-    alpha, beta = nodes(reading.exec_driver_sql)
-    assert (alpha.name, alpha.alive, alpha.event_type_ids) == ("alpha:100", True, [1, 5])
-    assert [(worker.name, worker.running) for worker in alpha.workers] == [("alpha:101", 1)]
-    assert (beta.alive, beta.workers) == (False, [])
-    assert beta.beat_age_seconds >= 3600
-
-
-@pytest.mark.fault(68)
-def test_counts_stop_at_their_limit(reading: sa.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counts, "COUNT_MAX", 1)
-    found = glance(reading.exec_driver_sql).jobs
-    assert (found.queued, found.dead, found.scheduled) == (1, 1, 1)
-    assert found.capped == ["queued", "dead"]
-    rows = {row.event_type_id: row.jobs for row in listing.types_page(reading).event_types}
-    assert rows[1].capped == ["queued", "dead"]
-    assert rows[9].capped == []
-
-
-def test_the_oldest_of_many_priorities_is_a_floor(reading: sa.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waits, "PRIORITIES_MAX", 1)
-    found = glance(reading.exec_driver_sql)
-    assert found.oldest is not None
-    assert found.oldest.at_least
-    assert 7200 <= found.oldest.age_seconds < 7260, "the lowest ids are looked at too"
-    monkeypatch.setattr(waits, "PRIORITIES_MAX", 100)
-    monkeypatch.setattr(waits, "STEPS_MAX", 1)
-    assert glance(reading.exec_driver_sql).unserved == [], "the step limit ends the walk over the types"
-
-
-def test_rates_come_from_the_newest_rows(reading: sa.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rates, "ENDED_MAX", 2)
-    hour = glance(reading.exec_driver_sql).last_hour
-    assert hour.capped == ["succeeded", "cancelled", "failed_attempts"]
-    assert hour.succeeded_per_second > 0
 
 
 def test_a_reader_cannot_write(reading: sa.Connection) -> None:
@@ -290,6 +241,7 @@ def test_no_listing_reads_the_whole_table(full: str, ask: Callable[[sa.Connectio
 
     with pytest.MonkeyPatch.context() as patch, listing.reading(full) as connection:
         patch.setattr(counts, "COUNT_MAX", 100)
+        patch.setattr(waits, "LOOKED_MAX", 100)
         patch.setattr(jobs, "LOOKED_MAX", 100)
         sa.event.listen(connection, "before_cursor_execute", note)
         ask(connection)

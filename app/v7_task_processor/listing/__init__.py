@@ -1,4 +1,4 @@
-"""Read-only queries for people: what waits, what runs, what died, which types there are, who works.
+"""Read-only queries for people: jobs, dead letters, types, operations, rates, and why a job does not run.
 
 Each is bounded, however many jobs there are: a page goes on from the last id that was seen, a count stops at
 10,000. `event_data` is read as text and never taken apart: one row with \\u0000 in it would fail the whole query.

@@ -14,11 +14,12 @@ from ..overview import (
     elsewhere,
     in_line,
     nodes,
+    queue_head,
     serves,
     totals,
     waiting_by_type,
 )
-from ..schema import QUEUED, event_types, jobs, metrics
+from ..schema import event_types, metrics
 from .session import now
 
 COUNTED_MAX = 50_000
@@ -87,19 +88,11 @@ def depths(connection: sa.Connection, types: Types) -> Depths:
     others = totals({place: count for place, count in beyond.items() if place[1] not in types})
     if len(types) >= TYPES_MAX or queued <= COUNT_MAX:
         # Else all types have a row, or will have one in a moment: no need to read ten thousand jobs for it.
-        unnamed = {number: count for number, count in queue_head(connection).items() if number not in types}
+        unnamed = {number: count for number, count in queue_head(ask).items() if number not in types}
         others["queued"] = others.get("queued", 0) + sum(unnamed.values())
     found = {str(number): by_type[number] for number in types}
     found[OTHER] = Depth(**{status: others.get(status, 0) for status in LIVE}, capped=[])
     return Depths(estimated(connection, counted), found)
-
-
-def queue_head(connection: sa.Connection) -> dict[int, int]:
-    """Of which types the next jobs are."""
-    first = sa.select(jobs.c.event_type_id).where(QUEUED).order_by(jobs.c.priority, jobs.c.position)
-    head = first.limit(sa.literal(COUNT_MAX + 1, literal_execute=True)).subquery()
-    rows = connection.execute(sa.select(head.c.event_type_id, sa.func.count()).group_by(head.c.event_type_id))
-    return {number: count for number, count in rows}  # noqa: C416 (a Row is no pair for mypy)
 
 
 def estimated(connection: sa.Connection, counted: dict[str, int]) -> dict[str, float]:

@@ -4,13 +4,13 @@ In plain SQL by psycopg alone, or on the connection of a listing: `v7 status` wo
 which takes longer to import than all of this to ask.
 """
 
-from .counts import COUNT_MAX, Depth, depth, depth_by_type, elsewhere, in_line, totals
+from .counts import COUNT_MAX, Depth, depth, depth_by_type, elsewhere, in_line, queue_head, totals
 from .look import Ask
 from .rates import Ended
-from .register import RUNNING_MAX, NodeRow, RunningRow, WorkerRow, node_serves, nodes, serves, takers
 from .session import STATEMENT_SECONDS_MAX, now, seeing
 from .waits import Oldest, waiting_by_type
 from .whole import Overview, glance
+from .workers import RUNNING_MAX, NodeRow, RunningRow, WorkerRow, node_serves, nodes, serves, takers
 
 __all__ = [
     "COUNT_MAX",
@@ -32,6 +32,7 @@ __all__ = [
     "node_serves",
     "nodes",
     "now",
+    "queue_head",
     "seeing",
     "serves",
     "takers",

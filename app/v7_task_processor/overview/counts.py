@@ -15,6 +15,7 @@ COUNT_MAX = 10_000
 _elsewhere = Look("depth_elsewhere")
 _in_line = Look("depth_in_line")
 _by_type = Look("depth_by_type")
+_queue_head = Look("queue_head")
 
 
 class Depth(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +53,11 @@ def depth_by_type(
         counts["queued"] = counts.get("queued", 0) + queued
         found[number] = capped(counts, floors)
     return found
+
+
+def queue_head(ask: Ask) -> dict[int, int]:
+    """Of which types the next jobs are, COUNT_MAX + 1 of them at most."""
+    return dict(map(tuple, _queue_head(ask, at_most=COUNT_MAX + 1)))
 
 
 def totals(beyond: dict[tuple[str, int], int]) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..statements import PLACEHOLDER, load
+from ..sqlfile import PLACEHOLDER, load
 
 Ask = Callable[[Any, Mapping[str, object]], Any]
 """Runs a query with its values: psycopg's `connection.execute`, or SQLAlchemy's `connection.exec_driver_sql`."""
@@ -13,7 +13,6 @@ class Look:
     """One file of sql/. Raises what the connection raises."""
 
     def __init__(self, name: str) -> None:
-        self.name = name
         self.text = PLACEHOLDER.sub(r"%(\1)s", load(name).replace("%", "%%"))
 
     def __call__(self, ask: Ask, **values: object) -> list[Sequence[Any]]:

@@ -10,6 +10,7 @@ PRIORITIES_MAX = 100
 """So many priorities of a type are looked at for its oldest job."""
 STEPS_MAX = 10_000
 LOOKED_MAX = 10_000
+"""So many suspects are looked at, and so many of the jobs with the lowest ids."""
 
 _by_type = Look("oldest_by_type")
 _suspects = Look("oldest_suspects")

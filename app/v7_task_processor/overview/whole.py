@@ -1,4 +1,4 @@
-"""Everything at a glance."""
+"""The overview: what `v7 status` shows."""
 
 import datetime as dt
 
@@ -7,9 +7,9 @@ import msgspec
 from .counts import Depth, depth
 from .look import Ask, Look
 from .rates import Ended, ended
-from .register import nodes, serves
 from .session import now
 from .waits import Oldest, oldest, waiting_by_type
+from .workers import nodes, serves
 
 NAMED_MAX = 100
 """So many types an overview names."""

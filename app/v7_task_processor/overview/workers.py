@@ -13,7 +13,7 @@ BEAT_SECONDS_MAX = 15.0
 """A node whose beat is older is given up by the others, or there is no other."""
 RUNNING_MAX = 100_000
 
-_list_nodes = Look("list_nodes")
+_nodes_and_workers = Look("nodes_and_workers")
 _first_claimed = Look("first_claimed")
 
 
@@ -66,13 +66,13 @@ class NodeRow(msgspec.Struct, frozen=True, kw_only=True):
 def nodes(ask: Ask, jobs_max: int = 0) -> list[NodeRow]:
     """All nodes, each with its workers, how many jobs each of these has claimed, and up to `jobs_max` of them."""
     moment = now(ask)
-    rows = [Registered(*row) for row in _list_nodes(ask, at_most=RUNNING_MAX)]
+    rows = [Registered(*row) for row in _nodes_and_workers(ask, at_most=RUNNING_MAX)]
     claimed = first_claimed(ask, moment, [row.id for row in rows if row.running], jobs_max) if jobs_max else {}
     return [node_of(row, rows, claimed, moment) for row in rows if row.node_id is None]
 
 
 class Registered(NamedTuple):
-    """A row of workers, and how many jobs it has claimed."""
+    """A row of workers, and how many jobs it has claimed; its columns are those of sql/nodes_and_workers.sql."""
 
     id: int
     node_id: int | None
@@ -106,8 +106,9 @@ def node_of(
 def first_claimed(ask: Ask, moment: dt.datetime, worker_ids: list[int], jobs_max: int) -> dict[int, list[RunningRow]]:
     """Of each of these workers the jobs that it took first; of RUNNING_MAX at most."""
     found: dict[int, list[RunningRow]] = {}
-    for worker_id, *job, claimed_at in _first_claimed(ask, worker_ids=worker_ids, at_most=RUNNING_MAX, shown=jobs_max):
-        job_id, event_type_id, attempt = job
+    for worker_id, job_id, event_type_id, attempt, claimed_at in _first_claimed(
+        ask, worker_ids=worker_ids, at_most=RUNNING_MAX, shown=jobs_max
+    ):
         seconds = max(0.0, (moment - claimed_at).total_seconds())
         running = RunningRow(
             id=job_id, event_type_id=event_type_id, attempt=attempt, claimed_at=claimed_at, seconds=seconds

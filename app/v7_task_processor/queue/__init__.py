@@ -1,4 +1,4 @@
-"""The queue's transitions: one function for each statement in sql/.
+"""The queue's transitions: one function for each of their statements in sql/.
 
 Every function takes a psycopg connection in autocommit mode, runs one statement in a transaction of its own (or
 in the caller's, where the caller has begun one) and returns what changed. Whatever leaves `running` is guarded by

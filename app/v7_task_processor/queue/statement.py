@@ -10,7 +10,7 @@ from psycopg import AsyncRawCursor
 
 from .. import pooler
 from ..deadline import STATEMENT_SECONDS_MAX, Connection, deadline
-from ..statements import PLACEHOLDER, load
+from ..sqlfile import PLACEHOLDER, load
 
 PATIENT_SECONDS = 600.0
 """After it was abandoned once a statement has STATEMENT_SECONDS_MAX for so long: it may be honest work (a claim that
@@ -25,7 +25,7 @@ class Statement:
     """
 
     def __init__(self, name: str, seconds_max: float = STATEMENT_SECONDS_MAX) -> None:
-        self.name, self.seconds_max, self.patient_until = name, seconds_max, 0.0
+        self.seconds_max, self.patient_until = seconds_max, 0.0
         text = load(name)
         self.names: list[str] = list(dict.fromkeys(PLACEHOLDER.findall(text)))
         self.text = PLACEHOLDER.sub(lambda match: f"${self.names.index(match[1]) + 1}", text)

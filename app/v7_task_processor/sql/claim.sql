@@ -1,10 +1,10 @@
 -- Take the best queued jobs for a worker: lowest priority first, first in first out within one.
 -- Called by: the claimer of each worker, on a connection of its own that commits asynchronously.
 -- Locks: the rows it takes (SKIP LOCKED passes over those of other workers). Serves: jobs_queue.
--- Always answers one row with id 0 first: attempt there is 1 while the worker is registered, and position is
--- where the sequence stands, and retry_count how many there were: it takes fewer where bytes_max ends it. The jobs come
--- as they were updated, by their place in the table: to sort them here took an eighth of a claim, and whoever asked
--- does it for less.
+-- Always answers one row with id 0 first (the arms of a UNION ALL run in turn, and none in parallel beside an update):
+-- attempt there is 1 while the worker is registered, position is where the sequence stands, and retry_count how many
+-- there were: it takes fewer where bytes_max ends it. The jobs come as they were updated, by their place in the table:
+-- to sort them here took an eighth of a claim, and whoever asked does it for less.
 --
 -- Its shape: a claim that starts at the head of the index visits every dead entry there, again and again, while
 -- any old snapshot is open. So it takes first what is better than the frontier (the last row taken) and was
@@ -51,12 +51,11 @@ claimed as (
     returning id, attempt, event_type_id, user_id, priority, event_data::text, retry_count, max_retries,
         correlation_id, created_at, position,
         coalesce(date_part('epoch', now() - queued_at), 0) as waited_seconds, traceparent, tracestate)
-select * from (
-    select 0::bigint as id, (select count(*)::integer from v7.workers where id = :worker_id::bigint) as attempt,
-        0::bigint as event_type_id, 0::bigint as user_id, 0::bigint as priority, '' as event_data,
-        ((select count(*) from fresh) + (select count(*) from rest))::integer as retry_count,
-        0 as max_retries, '' as correlation_id, now() as created_at,
-        (select last_value - (not is_called)::integer from v7.position) as position, 0::float8 as waited_seconds,
-        null::text as traceparent, null::text as tracestate
-    union all
-    select * from claimed) as answer
+select 0::bigint as id, (select count(*)::integer from v7.workers where id = :worker_id::bigint) as attempt,
+    0::bigint as event_type_id, 0::bigint as user_id, 0::bigint as priority, '' as event_data,
+    ((select count(*) from fresh) + (select count(*) from rest))::integer as retry_count,
+    0 as max_retries, '' as correlation_id, now() as created_at,
+    (select last_value - (not is_called)::integer from v7.position) as position, 0::float8 as waited_seconds,
+    null::text as traceparent, null::text as tracestate
+union all
+select * from claimed

@@ -114,14 +114,13 @@ next as (
     select event_type_id from heads
     union
     select event_type_id from scanned where ctid is not null and nth > room_of_type)
-select * from (
-    select 0::bigint as id, (select count(*)::integer from v7.workers where id = :worker_id::bigint) as attempt,
-        0::bigint as event_type_id, 0::bigint as user_id, 0::bigint as priority,
-        (select coalesce(string_agg(event_type_id::text, ','), '') from next) as event_data, 0 as retry_count,
-        ((select count(*) from found) > (select count(*) from chosen)
-         or (select count(*) from fresh) + (select count(*) from rest) = :batch::integer)::integer as max_retries,
-        '' as correlation_id, now() as created_at,
-        (select last_value - (not is_called)::integer from v7.position) as position, 0::float8 as waited_seconds,
-        null::text as traceparent, null::text as tracestate
-    union all
-    select * from claimed) as answer
+select 0::bigint as id, (select count(*)::integer from v7.workers where id = :worker_id::bigint) as attempt,
+    0::bigint as event_type_id, 0::bigint as user_id, 0::bigint as priority,
+    (select coalesce(string_agg(event_type_id::text, ','), '') from next) as event_data, 0 as retry_count,
+    ((select count(*) from found) > (select count(*) from chosen)
+     or (select count(*) from fresh) + (select count(*) from rest) = :batch::integer)::integer as max_retries,
+    '' as correlation_id, now() as created_at,
+    (select last_value - (not is_called)::integer from v7.position) as position, 0::float8 as waited_seconds,
+    null::text as traceparent, null::text as tracestate
+union all
+select * from claimed

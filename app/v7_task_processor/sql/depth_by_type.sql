@@ -1,5 +1,6 @@
 -- How many jobs of each of these types stand in the plain queue, so many of each at most. Called by: the
--- overview. Serves: jobs_queue_by_type, which is enough where vacuum has been: no column is read that it has not.
+-- list of types, metrics. Serves: jobs_queue_by_type, which is enough where vacuum has been: no column is read that it
+-- has not.
 select asked.id, counted.jobs
 from unnest(:event_type_ids::bigint[]) as asked(id) cross join lateral (
     select count(*) as jobs from (

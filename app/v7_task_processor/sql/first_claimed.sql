@@ -1,5 +1,5 @@
--- Of each of these workers the jobs that it took first; of so many that it holds. Called by: the overview.
--- Serves: jobs_running.
+-- Of each of these workers the jobs that it took first; of so many that it holds.
+-- Called by: v7 workers, the API, the dashboard. Serves: jobs_running.
 select asked.id, first.id, first.event_type_id, first.attempt, first.claimed_at
 from unnest(:worker_ids::bigint[]) as asked(id) cross join lateral (
     select * from (

@@ -1,4 +1,5 @@
--- Nodes and workers, and how many jobs each worker has claimed. Called by: the overview. Serves: jobs_running.
+-- Nodes and workers, and how many jobs each worker has claimed. Called by: whoever shows them. Serves: jobs_running.
+-- Its columns are those of overview.workers.Registered, in their order.
 select workers.id, node_id, name, pid, version, concurrency, event_type_ids, started_at, heartbeat_at, drained_at,
     drained_by, timeouts, coalesce(held.jobs, 0)
 from v7.workers left join (
