@@ -3,7 +3,7 @@
 import asyncio
 
 from v7_task_processor import Job
-from v7_task_processor.worker.executor import STALE_SECONDS
+from v7_task_processor.worker.executor import DISPATCH_SECONDS_MAX, STALE_SECONDS
 from v7_task_processor.worker.outcome import Release
 
 from .bench import Bench
@@ -48,3 +48,22 @@ async def test_buffered_jobs_start_when_slots_come_free(bench: Bench) -> None:
     bench.executor.dispatch()
     await bench.executor.quiet.wait()
     assert [each.job.id for each in bench.ended] == [1, 2, 3]
+
+
+async def test_handlers_that_never_wait_hold_the_loop_for_a_moment_however_many_ask(bench: Bench) -> None:
+    async def long(_: Job) -> None:
+        bench.time += 2 * DISPATCH_SECONDS_MAX
+
+    bench.handle(long)
+    bench.add(*range(10))
+    for _ in range(3):
+        bench.executor.dispatch_soon()
+        bench.executor.dispatch()
+    assert len(bench.ended) == 1
+    for turn in (2, 3):
+        await asyncio.sleep(0)
+        assert len(bench.ended) == turn
+    await bench.executor.quiet.wait()
+    while len(bench.ended) < 10:
+        await asyncio.sleep(0)
+    assert [each.job.id for each in bench.ended] == list(range(10))

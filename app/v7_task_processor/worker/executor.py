@@ -31,9 +31,9 @@ PREFETCH_MAX = 1000
 BYTES_MAX = 8 * 2**20
 """Of event_data that is claimed and has not started; one job may be longer."""
 LARGE_BYTES = 4096
-DISPATCH_SECONDS_MAX = 0.0005
-"""Handlers that never wait keep the event loop from turning, and the database's answers waiting; for so long. With four
-times as much a drain was slower by a fifteenth: the next claim was sent that much later."""
+DISPATCH_SECONDS_MAX = 0.001
+"""Handlers that never wait keep the event loop from turning, and the database's answers waiting; for so long. With more
+the next claim is sent later, with less the ends are told in smaller batches."""
 
 
 class Executor:
@@ -62,6 +62,8 @@ class Executor:
         self.returning = 0
         """Jobs on their way back into the queue. What is claimed before they are there is worse than they are."""
         self.dispatching = False
+        self.soon = False
+        """The next turn of the loop starts what there is to start."""
         self.waits: list[float] = []
         """Seconds that jobs had waited when they started, since they were last told of."""
         self.pace = Pace()
@@ -92,9 +94,20 @@ class Executor:
         """Whether others may have taken what this node holds."""
         return self.section.node.beat_age_seconds() > BEAT_AGE_SECONDS_MAX
 
+    def dispatch_soon(self) -> None:
+        """Start from the buffer at the next turn of the event loop; once, however many ask for it."""
+        if not self.soon:
+            self.soon = True
+            asyncio.get_running_loop().call_soon(self.dispatch_now)
+
+    def dispatch_now(self) -> None:
+        self.soon = False
+        self.dispatch()
+
     def dispatch(self) -> None:
-        """Start from the buffer while there is room. Ends come back into it, hence the flag."""
-        if self.dispatching:
+        """Start from the buffer while there is room, unless that is about to be done: what many ask for would hold the
+        loop as many times as long. Ends come back into it, hence the other flag."""
+        if self.dispatching or self.soon:
             return
         self.dispatching = True
         try:
@@ -102,7 +115,7 @@ class Executor:
             while self.buffer and len(self.running) < self.concurrency and self.section.free:
                 time = now()
                 if time - began > DISPATCH_SECONDS_MAX:
-                    asyncio.get_running_loop().call_soon(self.dispatch)
+                    self.dispatch_soon()
                     break
                 if time - self.buffer[0].claimed_at > STALE_SECONDS:
                     self.give_back()

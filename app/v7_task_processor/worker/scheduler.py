@@ -68,7 +68,7 @@ class Scheduler:
             self.executor.add(claim.jobs, worker_id)
             if claim.more:
                 # Soon, not now: the next claim is on its way first, and Postgres works while handlers do.
-                asyncio.get_running_loop().call_soon(self.executor.dispatch)
+                self.executor.dispatch_soon()
             else:
                 self.executor.dispatch()
                 self.empty_claims += not claim.jobs
