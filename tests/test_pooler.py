@@ -199,7 +199,7 @@ def test_migrations_say_that_they_need_a_session(
 ) -> None:
     with pooled(tmp_path / "pooler", empty_database_url) as pooler:
         for command in ("migrate", "run"):
-            assert root.run([*command, "--database-url", pooler.url]) == 78
+            assert root.run([command, "--database-url", pooler.url]) == 78
             assert "V7_DIRECT_DATABASE_URL" in capsys.readouterr().err
         monkeypatch.setenv("V7_DIRECT_DATABASE_URL", empty_database_url)
         assert root.run(["migrate", "--database-url", pooler.url]) == 0
@@ -209,7 +209,7 @@ def test_migrations_say_that_they_need_a_session(
 @pytest.mark.parametrize("command", ["status", "doctor"])
 def test_listings_go_through_the_pooler(command: str, pooler: Pooler, capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(3):
-        root.run([*command, "--database-url", pooler.url])
+        root.run([command, "--database-url", pooler.url])
     shown = capsys.readouterr()
     assert "error" not in shown.err.lower()
     assert command == "status" or "! pooler " in shown.out
