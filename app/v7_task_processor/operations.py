@@ -29,8 +29,8 @@ HELD_SECONDS = 0.2
 LOOK_SECONDS = 0.5
 RESTS = 3
 """After a batch it rests so many times as long as that took. On two cores the p99 of what lives beside a redrive of
-300,000 is so 1.5 times that of an idle system; with rests of twice the time it was 1.9 times that, with batches of 500
-and rests as long as they 3 times. A million takes two to three minutes."""
+150,000 is so 1.5 times that of an idle system; with batches of 500 and rests as long as they it was 3 times that. A
+million takes two to three minutes."""
 REST_SECONDS_MAX = 1.0
 DAYS_AHEAD = 14
 SESSION = {
