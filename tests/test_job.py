@@ -13,11 +13,9 @@ from hypothesis import strategies as st
 from v7_task_processor import Discard, Job, Snooze
 from v7_task_processor.job import retry_delay_seconds
 
-TIME = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
-
-def job(event_json: str) -> Job:
-    return Job(1, 1, 1, 1, 0, event_json, 0, 5, "c", TIME)
+def job(event_json: str, created: float = 0.0) -> Job:
+    return Job(1, 1, 1, 1, 0, event_json, 0, 5, "c", created)
 
 
 @pytest.mark.parametrize(
@@ -79,6 +77,12 @@ def test_a_job_is_found_in_a_set_also_after_its_event_was_read() -> None:
     assert one in seen
     assert pickle.loads(pickle.dumps(one)) in seen
     assert msgspec.structs.replace(one, attempt=2) not in seen
+
+
+@given(st.integers(0, 230 * 366 * 86400 * 10**6))
+def test_the_time_of_its_sending_is_right_to_the_microsecond(microseconds: int) -> None:
+    time = dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=microseconds)
+    assert job("[]", microseconds / 1e6).created_at == time
 
 
 def test_answers_are_values() -> None:

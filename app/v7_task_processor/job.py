@@ -32,7 +32,8 @@ class Job(msgspec.Struct, frozen=True, weakref=True):
     max_retries: int
     """At this many failures the job is dead."""
     correlation_id: str
-    created_at: dt.datetime
+    _created: float
+    """Seconds since 1970."""
     _position: int = 0
     """Where it stands among those of its priority, for whoever gives it back."""
     _waited_seconds: float = 0.0
@@ -51,6 +52,15 @@ class Job(msgspec.Struct, frozen=True, weakref=True):
         if self._decoded is msgspec.UNSET:
             msgspec.structs.force_setattr(self, "_decoded", decode(self.event_json))
         return self._decoded
+
+    @property
+    def created_at(self) -> dt.datetime:
+        """When it was sent, UTC.
+
+        Made when it is read: of what a claim's row costs, it was half. Raises ValueError or OverflowError where Python
+        has no such time (somebody wrote 'infinity' by SQL).
+        """
+        return dt.datetime.fromtimestamp(self._created, dt.UTC)
 
     def __hash__(self) -> int:
         # Of all fields, as a frozen struct has it, it would be another once event_data is read, or none.

@@ -75,6 +75,22 @@ async def test_a_handler_is_given_the_event_to_the_letter(connection: Connection
     assert job.created_at == created_at
 
 
+@pytest.mark.parametrize("limited", [False, True])
+@pytest.mark.parametrize("time", ["infinity", "-infinity", "200000-01-01", "4000-01-01 BC"])
+async def test_times_that_python_does_not_have_stop_no_claim(connection: Connection, time: str, limited: bool) -> None:
+    first, second = await add(connection, 2)
+    await connection.execute("update v7.jobs set created_at = %s, queued_at = %s where id = %s", [time, time, first])
+    worker_id = await worker(connection)
+    if limited:
+        claim = await queue.claim_limited(connection, worker_id, 10, BEGINNING, EVERYTHING, frozenset())
+    else:
+        claim = await queue.claim(connection, worker_id, 10, BEGINNING, EVERYTHING)
+    assert [job.id for job in claim.jobs] == [first, second]
+    assert (await one(connection, "created_at", second))[0] == claim.jobs[1].created_at
+    with pytest.raises((ValueError, OverflowError)):
+        _ = claim.jobs[0].created_at
+
+
 async def test_a_worker_that_is_not_registered_takes_nothing_and_is_told(connection: Connection) -> None:
     await add(connection)
     worker_id = await worker(connection)

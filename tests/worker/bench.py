@@ -44,7 +44,7 @@ class Bench:
         self.take([self.job(each, event_type_id, event_json) for each in ids])
 
     def job(self, job_id: int, event_type_id: int = 1, event_json: str = "{}") -> Job:
-        return Job(job_id, 1, event_type_id, 1, 0, event_json, 0, 5, "c", None, 0, 0.5)  # type: ignore[arg-type]
+        return Job(job_id, 1, event_type_id, 1, 0, event_json, 0, 5, "c", 0.0, 0, 0.5)
 
     def take(self, jobs: list[Job]) -> None:
         """As a claim does: these start, as far as there is room."""

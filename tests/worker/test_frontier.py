@@ -1,6 +1,5 @@
 """Where claims look: the best first, nothing forgotten, whatever happens in between."""
 
-import datetime as dt
 import random
 from collections import Counter
 
@@ -161,8 +160,7 @@ async def test_what_committed_late_is_found_by_the_next_plain_claim(claimer: Cla
 
 
 def taken(count: int, priority: int = 0, last_position: int = 100, *, more: bool = True) -> Claim:
-    at = dt.datetime.now(dt.UTC)
-    jobs = [Job(1, 1, 1, 1, priority, "", 0, 0, "", at, position) for position in range(1, count + 1)]
+    jobs = [Job(1, 1, 1, 1, priority, "", 0, 0, "", 0.0, position) for position in range(1, count + 1)]
     return Claim(True, last_position, jobs, more)
 
 

@@ -49,7 +49,7 @@ def collector(bench: Bench) -> Collector:
 
 def traced(job_id: int, **fields: Any) -> Job:
     given: dict[str, Any] = {"traceparent": PARENT, "tracestate": "vendor=1", **fields}
-    return Job(job_id, 3, 1, 1, 9, "{}", 2, 5, "request-1", None, 0, 0.5, **given)  # type: ignore[arg-type]
+    return Job(job_id, 3, 1, 1, 9, "{}", 2, 5, "request-1", 0.0, 0, 0.5, **given)
 
 
 async def test_a_span_names_its_attempt_and_links_to_the_trace_of_the_sender(
