@@ -1,7 +1,8 @@
 """One execution of a job in this process, and what waits to become one."""
 
 import asyncio
-from typing import NamedTuple
+
+import msgspec
 
 from ..handlers import Handler, clean
 from ..job import Job
@@ -11,7 +12,7 @@ from .outcome import Outcome
 from .spans import AttemptSpan
 
 
-class Buffered(NamedTuple):
+class Buffered(msgspec.Struct, frozen=True):
     """A job that is claimed and has not started."""
 
     job: Job
@@ -19,23 +20,21 @@ class Buffered(NamedTuple):
     claimed_at: float
 
 
-class Attempt:
+class Attempt(msgspec.Struct, eq=False):
     """One execution, from its start to the word about it."""
 
-    __slots__ = (
-        "deadline", "ended", "handler", "job", "journal", "slot", "span", "started_at", "task", "told",
-        "worker_id",
-    )  # fmt: skip
-
-    def __init__(self, item: Buffered, handler: Handler, started_at: float, deadline: float, slot: int) -> None:
-        self.job, self.worker_id, self.handler = item.job, item.worker_id, handler
-        self.started_at, self.deadline, self.slot = started_at, deadline, slot
-        self.task: asyncio.Task[None] | None = None
-        self.told: Outcome | None = None
-        """What it will count as, since we cancelled it."""
-        self.ended = False
-        self.journal: Journal | None = None
-        self.span: AttemptSpan | None = None
+    job: Job
+    worker_id: int
+    handler: Handler
+    started_at: float
+    deadline: float
+    slot: int
+    task: "asyncio.Task[None] | None" = None
+    told: Outcome | None = None
+    """What it will count as, since we cancelled it."""
+    ended: bool = False
+    journal: Journal | None = None
+    span: AttemptSpan | None = None
 
     def call(self) -> object:
         running.set(self)

@@ -11,13 +11,13 @@ from ..job import Job
 from ..observability import telemetry
 from ..queue import Held, Mine
 from ..settings import Settings
-from . import eager
 from .attempt import Attempt, Buffered
 from .forked import leave_if_copy
 from .outcome import Ended, Failed, Outcome, Release, Void, outcome_of
 from .pace import Pace
 from .slots import Section, now
 from .spans import Spans
+from .tasks import Tasks
 from .threads import Threads
 
 STALE_SECONDS = 0.1
@@ -53,7 +53,8 @@ class Executor:
         self.buffer: deque[Buffered] = deque()
         self.buffered_bytes = 0
         self.running: set[Attempt] = set()
-        self.threads: Threads[Attempt] = Threads(self.concurrency, self.thread_ended)
+        self.threads: Threads[Attempt] = Threads(self.concurrency, self.handler_ended)
+        self.tasks = Tasks(self.start_next, self.handler_ended)
         self.room = asyncio.Event()
         self.quiet = asyncio.Event()
         self.quiet.set()
@@ -62,6 +63,7 @@ class Executor:
         self.returning = 0
         """Jobs on their way back into the queue. What is claimed before they are there is worse than they are."""
         self.dispatching = False
+        self.dispatch_until = self.missed_seconds = 0.0
         self.soon = False
         """The next turn of the loop starts what there is to start."""
         self.waits: list[float] = []
@@ -111,45 +113,53 @@ class Executor:
             return
         self.dispatching = True
         try:
-            began, missed_seconds = now(), self.section.node.missed_seconds
-            while self.buffer and len(self.running) < self.concurrency and self.section.free:
-                time = now()
-                if time - began > DISPATCH_SECONDS_MAX:
-                    self.dispatch_soon()
-                    break
-                if time - self.buffer[0].claimed_at > STALE_SECONDS:
-                    self.give_back()
-                    break
-                self.start(self.buffer.popleft(), time, time - missed_seconds)
+            if self.buffer:
+                self.quiet.clear()
+            self.dispatch_until, self.missed_seconds = now() + DISPATCH_SECONDS_MAX, self.section.node.missed_seconds
+            while (attempt := self.start_next()) is not None:
+                self.tasks.start(attempt)
         finally:
             self.dispatching = False
+        self.note_quiet()
         if not self.buffer and len(self.running) < self.concurrency:
             self.pace.starve(now())
         self.room.set()
 
-    def start(self, item: Buffered, time: float, awake: float) -> None:
-        """`awake` is the same time on the clock of `NodeMap.awake()`."""
+    def start_next(self) -> Attempt | None:
+        """Start the best of the buffer while there is room, and time: the next attempt that is to be run here."""
+        while self.buffer and len(self.running) < self.concurrency and self.section.free:
+            time = now()
+            if time > self.dispatch_until:
+                self.dispatch_soon()
+                break
+            if time - self.buffer[0].claimed_at > STALE_SECONDS:
+                self.give_back()
+                break
+            attempt = self.start(self.buffer.popleft(), time)
+            if attempt is not None:
+                return attempt
+        return None
+
+    def start(self, item: Buffered, time: float) -> Attempt | None:
+        """The attempt, if it is to be run here; None: a thread has it, or it goes back."""
         self.buffered_bytes -= len(item.job.event_json)
         handler = self.registry.find(item.job.event_type_id)
         if handler is None or self.draining:
             self.returning += 1
             self.on_end(Ended(item.job, item.worker_id, None, Release()))
-            return
-        deadline = awake + (handler.timeout_seconds or self.settings.timeout_seconds)
+            return None
+        deadline = time - self.missed_seconds + (handler.timeout_seconds or self.settings.timeout_seconds)
         slot = self.section.start(item.job.id, item.job.attempt, deadline)
-        attempt = Attempt(item, handler, time, deadline, slot)
+        attempt = Attempt(item.job, item.worker_id, handler, time, deadline, slot)
         if self.spans is not None:
             attempt.span = self.spans.begin(item.job)
         self.waits.append(item.job._waited_seconds + time - item.claimed_at)
         self.running.add(attempt)
-        self.quiet.clear()
         self.pace.started += 1
-        if not handler.is_async:
-            self.submit(attempt)
-        else:
-            task = eager.start(self.run(attempt))
-            if not attempt.ended:
-                attempt.task = task
+        if handler.is_async:
+            return attempt
+        self.submit(attempt)
+        return None
 
     def submit(self, attempt: Attempt) -> None:
         try:
@@ -158,15 +168,7 @@ class Executor:
             self.end(attempt, Release())
             self.wear_out()
 
-    async def run(self, attempt: Attempt) -> None:
-        try:
-            answer = await attempt.call()  # type: ignore[misc]
-        except BaseException as error:  # SystemExit and a handler's own CancelledError are failures as well
-            self.end(attempt, self.failed(error))
-        else:
-            self.end(attempt, outcome_of(answer))
-
-    def thread_ended(self, attempt: Attempt, answer: object, error: BaseException | None) -> None:
+    def handler_ended(self, attempt: Attempt, answer: object, error: BaseException | None) -> None:
         self.end(attempt, outcome_of(answer) if error is None else self.failed(error))
 
     def failed(self, error: BaseException) -> Failed:
@@ -191,12 +193,17 @@ class Executor:
             attempt.span.end(outcome)
         self.section.end(attempt.slot, succeeded=outcome is None)
         self.running.discard(attempt)
+        seconds = now() - attempt.started_at
+        job = attempt.job if len(attempt.job.event_json) < LARGE_BYTES else lightened(attempt.job)
+        log = None if attempt.journal is None else attempt.logged()
+        self.on_end(Ended(job, attempt.worker_id, attempt.slot, outcome, seconds, log))
+        if not self.dispatching:
+            self.note_quiet()
+            self.dispatch()
+
+    def note_quiet(self) -> None:
         if not self.running:
             self.quiet.set()
-        seconds = now() - attempt.started_at
-        job, log = lightened(attempt.job), attempt.logged()
-        self.on_end(Ended(job, attempt.worker_id, attempt.slot, outcome, seconds, log))
-        self.dispatch()
 
     def watch(self) -> None:
         """Cancel what is past its limit. Called several times a second, which also shows that the loop turns.
@@ -268,4 +275,4 @@ class Executor:
 
 def lightened(job: Job) -> Job:
     """Without what nobody needs any more: a thousand words may wait, and a large event is a thousand times a job."""
-    return job if len(job.event_json) < LARGE_BYTES else replace(job, event_json="", _decoded=None)
+    return replace(job, event_json="", _decoded=None)

@@ -3,6 +3,8 @@
 import inspect
 from typing import NamedTuple
 
+import msgspec
+
 from ..handlers import MESSAGE_CHARS_MAX, Described, clean, describe
 from ..job import Discard, Job, Snooze
 
@@ -35,7 +37,7 @@ class Void(NamedTuple):
 Outcome = Failed | Discard | Snooze | Release | Void
 
 
-class Ended(NamedTuple):
+class Ended(msgspec.Struct, frozen=True):
     """An attempt that is through, and the word about it that the database has not heard yet.
 
     `slot` is None where it had not started; `outcome` is None where it succeeded; `seconds` is how long it ran; `log`

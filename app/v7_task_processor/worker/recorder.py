@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 
+from msgspec.structs import replace
+
 from .. import queue
 from ..handlers import Described, clean, describe
 from ..job import Discard, Job, Snooze, retry_delay_seconds
@@ -112,7 +114,7 @@ class Recorder:
         for each in filter(None, (silent, logged)):
             for ended, error in await queue.write_past(lambda part: self.complete_all(worker_id, part), each):
                 # By somebody's trigger or constraint: so it is charged, and ends in the dead letters with that reason.
-                await self.fail(worker_id, [ended._replace(outcome=Failed(describe(error)))])
+                await self.fail(worker_id, [replace(ended, outcome=Failed(describe(error)))])
 
     async def complete_all(self, worker_id: int, succeeded: Sequence[Ended]) -> None:
         generation = self.session.generation
@@ -171,7 +173,7 @@ class Recorder:
             # Texts are cleaned, so it should not be for them; if it is, the job must still be charged: it would run
             # for ever.
             log.error("Postgres refuses to record a failure", job_id=ended.job.id, error=str(error).strip())
-            plain = ended._replace(outcome=Failed(Described("Error", "(Postgres refused its text)", "")), log=None)
+            plain = replace(ended, outcome=Failed(Described("Error", "(Postgres refused its text)", "")), log=None)
             refused = await queue.write_past(lambda part: self.fail_all(worker_id, part), [plain])
             queue.left_running([((each.job.id, each.job.attempt), why) for each, why in refused])
 

@@ -12,6 +12,7 @@ import errno
 import fcntl
 import mmap
 import os
+import struct
 import time
 from array import array
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import NamedTuple
 
 MAGIC = 0x7637_0001
 HEADER, SECTION_HEADER, SLOT = 8, 8, 4
+NOTE = struct.Struct("4q")
 FREE, STARTED, SUCCEEDED, ENDED = range(4)
 """States of a slot. SUCCEEDED and ENDED (any other outcome): the handler is through, the database not yet told."""
 CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -181,11 +183,9 @@ class Section:
 
     def start(self, job_id: int, attempt: int, deadline: float) -> int:
         """Note that an attempt starts now; the slot that it has until `clear`. One must be free."""
-        slot, view = self.free.pop(), self.view
-        view[slot] = job_id
-        view[slot + 1] = attempt
-        view[slot + 2] = int(deadline * 1e9)
-        view[slot + 3] = STARTED  # last: what is read beside it is whole
+        slot = self.free.pop()
+        # In this order: the state comes last, so what is read beside it is whole.
+        NOTE.pack_into(self.node.memory, 8 * (self.base + slot), job_id, attempt, int(deadline * 1e9), STARTED)
         return slot
 
     def end(self, slot: int, *, succeeded: bool) -> None:
