@@ -87,7 +87,7 @@ class Executor:
         time = now()
         if jobs:
             self.pace.fed(time)
-        self.buffer.extend(Buffered(job, worker_id, time) for job in jobs)
+        self.buffer.extend([Buffered(job, worker_id, time) for job in jobs])
         self.buffered_bytes += sum([len(job.event_json) for job in jobs])
         if self.returning or self.given_up():  # the answer may have waited for longer than others do
             self.give_back()

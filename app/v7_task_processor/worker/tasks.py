@@ -38,6 +38,7 @@ class Tasks:
         self.in_first_step = None
 
     async def run(self, attempt: Attempt) -> None:
+        task = current()
         following: Attempt | None = attempt
         while following is not None:
             attempt = self.in_first_step = following
@@ -47,20 +48,25 @@ class Tasks:
                 self.on_end(attempt, None, error)
             else:
                 self.on_end(attempt, answer, None)
-            if self.in_first_step is not attempt or marks() != self.fresh:
+            if self.in_first_step is not attempt or marks(task) != self.fresh:
                 return
             following = self.next_one()
 
     async def see_fresh(self) -> None:
         """What a task looks like of which only the context has been written to, as each attempt does."""
+        task = current()
         running.set(None)
-        self.fresh = marks()
+        self.fresh = marks(task)
 
 
-def marks() -> tuple[object, ...]:
-    """All that code may leave in the current task, or keep of it."""
+def current() -> "asyncio.Task[None]":
     task = asyncio.current_task()
     assert task is not None
+    return task
+
+
+def marks(task: "asyncio.Task[None]") -> tuple[object, ...]:
+    """All that code may leave in the current task, or keep of it."""
     return (
         getrefcount(task),
         getweakrefcount(task),
