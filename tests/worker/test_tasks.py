@@ -2,8 +2,9 @@
 
 import asyncio
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
+from typing import Any
 
 import pytest
 
@@ -22,21 +23,22 @@ def task() -> "asyncio.Task[None]":
     return current
 
 
-class Counted(asyncio.Task[None]):
-    """A task, and how many were made."""
+class Counter:
+    """How many tasks were made."""
 
     made = 0
 
-    def __init__(self, *arguments: object, **named: object) -> None:
-        Counted.made += 1
-        super().__init__(*arguments, **named)  # type: ignore[arg-type]
-
 
 @pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> type[Counted]:
-    Counted.made = 0
-    monkeypatch.setattr(asyncio, "Task", Counted)
-    return Counted
+def counted(monkeypatch: pytest.MonkeyPatch) -> Counter:
+    counter, start = Counter(), eager.start
+
+    def counting(coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        counter.made += 1
+        return start(coroutine)
+
+    monkeypatch.setattr(eager, "start", counting)
+    return counter
 
 
 async def waits(_: Job) -> None:
@@ -58,7 +60,7 @@ async def nothing(_: Job) -> None:
 
 @pytest.mark.parametrize(("handler", "tasks"), [(nothing, 1), (fails, 1), (has_a_timeout, 1), (waits, 4)])
 async def test_a_task_is_made_for_each_that_waits(
-    bench: Bench, counted: type[Counted], handler: Callable[[Job], object], tasks: int
+    bench: Bench, counted: Counter, handler: Callable[[Job], object], tasks: int
 ) -> None:
     bench.handle(handler)
     assert len(await bench.run(1, 2, 3, 4)) == 4
@@ -115,7 +117,7 @@ def keep_weakly() -> None:
     "leave", [set_variable, set_name, add_callback, cancel, cancel_and_take_back, keep, keep_weakly]
 )
 async def test_what_a_handler_leaves_in_its_task_no_other_finds(
-    bench: Bench, counted: type[Counted], leave: Callable[[], None]
+    bench: Bench, counted: Counter, leave: Callable[[], None]
 ) -> None:
     found = []
 
@@ -139,7 +141,7 @@ async def test_what_a_handler_leaves_in_its_task_no_other_finds(
     kept.clear()
 
 
-async def test_a_variable_that_was_reset_left_nothing(bench: Bench, counted: type[Counted]) -> None:
+async def test_a_variable_that_was_reset_left_nothing(bench: Bench, counted: Counter) -> None:
     async def handler(_: Job) -> None:
         left.reset(left.set("something"))
 
