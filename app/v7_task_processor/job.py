@@ -32,7 +32,7 @@ class Job(msgspec.Struct, frozen=True, weakref=True):
     max_retries: int
     """At this many failures the job is dead."""
     correlation_id: str
-    _created: float
+    _created: float = 0.0
     """Seconds since 1970."""
     _position: int = 0
     """Where it stands among those of its priority, for whoever gives it back."""

@@ -1,5 +1,7 @@
 """sql/claim.sql and claim_suspect.sql: the best queued jobs, for a registered worker."""
 
+import math
+
 import pytest
 
 from v7_task_processor import database, queue
@@ -75,17 +77,22 @@ async def test_a_handler_is_given_the_event_to_the_letter(connection: Connection
     assert job.created_at == created_at
 
 
-@pytest.mark.parametrize("limited", [False, True])
+@pytest.mark.parametrize("by", ["claim", "claim_limited", "claim_suspect"])
 @pytest.mark.parametrize("time", ["infinity", "-infinity", "200000-01-01", "4000-01-01 BC"])
-async def test_times_that_python_does_not_have_stop_no_claim(connection: Connection, time: str, limited: bool) -> None:
+async def test_times_that_python_does_not_have_stop_no_claim(connection: Connection, time: str, by: str) -> None:
     first, second = await add(connection, 2)
     await connection.execute("update v7.jobs set created_at = %s, queued_at = %s where id = %s", [time, time, first])
     worker_id = await worker(connection)
-    if limited:
+    if by == "claim_suspect":
+        await connection.execute("update v7.jobs set suspect = true")
+        one_by_one = [await queue.claim_suspect(connection, worker_id, EVERYTHING) for _ in (first, second)]
+        claim = one_by_one[0]._replace(jobs=[job for each in one_by_one for job in each.jobs])
+    elif by == "claim_limited":
         claim = await queue.claim_limited(connection, worker_id, 10, BEGINNING, EVERYTHING, frozenset())
     else:
         claim = await queue.claim(connection, worker_id, 10, BEGINNING, EVERYTHING)
     assert [job.id for job in claim.jobs] == [first, second]
+    assert all(math.isfinite(job._waited_seconds) for job in claim.jobs), "it goes into sums that are kept"
     assert (await one(connection, "created_at", second))[0] == claim.jobs[1].created_at
     with pytest.raises((ValueError, OverflowError)):
         _ = claim.jobs[0].created_at
@@ -205,6 +212,7 @@ async def test_a_claim_says_how_long_each_had_been_runnable(connection: Connecti
     await connection.execute("update v7.jobs set suspect = true where id = %s", [third])
     claim = await queue.claim(connection, worker_id, 10, BEGINNING, EVERYTHING)
     assert [job.id for job in claim.jobs] == [first, second]
+    assert all(math.isfinite(job._waited_seconds) for job in claim.jobs), "it goes into sums that are kept"
     assert 90 <= claim.jobs[0]._waited_seconds < 150
     assert claim.jobs[1]._waited_seconds == 0
     alone = await queue.claim_suspect(connection, worker_id, EVERYTHING)

@@ -106,8 +106,8 @@ claimed as (
     where ctid = any(array(select ctid from chosen))
       and exists (select from v7.workers where id = :worker_id::bigint)
     returning id, attempt, event_type_id, user_id, priority, event_data::text, retry_count, max_retries,
-        correlation_id, date_part('epoch', created_at), position,
-        coalesce(date_part('epoch', now()) - date_part('epoch', queued_at), 0) as waited_seconds,
+        correlation_id, date_part('epoch', created_at) as created, position,
+        case when isfinite(queued_at) then date_part('epoch', now() - queued_at) else 0 end as waited_seconds,
         traceparent, tracestate),
 next as (
     select event_type_id from types where room <= 0
@@ -120,7 +120,7 @@ select 0::bigint as id, (select count(*)::integer from v7.workers where id = :wo
     (select coalesce(string_agg(event_type_id::text, ','), '') from next) as event_data, 0 as retry_count,
     ((select count(*) from found) > (select count(*) from chosen)
      or (select count(*) from fresh) + (select count(*) from rest) = :batch::integer)::integer as max_retries,
-    '' as correlation_id, 0::float8 as created_at,
+    '' as correlation_id, 0::float8 as created,
     (select last_value - (not is_called)::integer from v7.position) as position, 0::float8 as waited_seconds,
     null::text as traceparent, null::text as tracestate
 union all

@@ -54,7 +54,8 @@ class Executor:
         self.buffered_bytes = 0
         self.running: set[Attempt] = set()
         self.threads: Threads[Attempt] = Threads(self.concurrency, self.handler_ended)
-        self.tasks = Tasks(self.start_next, self.handler_ended)
+        # A span is in the context of its attempt, and what makes it may put more there.
+        self.tasks = Tasks(self.start_next if spans is None else None, self.handler_ended)
         self.room = asyncio.Event()
         self.quiet = asyncio.Event()
         self.quiet.set()
@@ -120,7 +121,7 @@ class Executor:
                 self.tasks.start(attempt)
         finally:
             self.dispatching = False
-        self.note_quiet()
+            self.note_quiet()
         if not self.buffer and len(self.running) < self.concurrency:
             self.pace.starve(now())
         self.room.set()
@@ -195,8 +196,7 @@ class Executor:
         self.running.discard(attempt)
         seconds = now() - attempt.started_at
         job = attempt.job if len(attempt.job.event_json) < LARGE_BYTES else lightened(attempt.job)
-        log = None if attempt.journal is None else attempt.logged()
-        self.on_end(Ended(job, attempt.worker_id, attempt.slot, outcome, seconds, log))
+        self.on_end(Ended(job, attempt.worker_id, attempt.slot, outcome, seconds, attempt.logged()))
         if not self.dispatching:
             self.note_quiet()
             self.dispatch()
@@ -274,5 +274,5 @@ class Executor:
 
 
 def lightened(job: Job) -> Job:
-    """Without what nobody needs any more: a thousand words may wait, and a large event is a thousand times a job."""
+    """A large one without what nobody needs any more: a thousand words may wait, and it is a thousand times a job."""
     return replace(job, event_json="", _decoded=None)
