@@ -212,7 +212,6 @@ async def test_a_claim_says_how_long_each_had_been_runnable(connection: Connecti
     await connection.execute("update v7.jobs set suspect = true where id = %s", [third])
     claim = await queue.claim(connection, worker_id, 10, BEGINNING, EVERYTHING)
     assert [job.id for job in claim.jobs] == [first, second]
-    assert all(math.isfinite(job._waited_seconds) for job in claim.jobs), "it goes into sums that are kept"
     assert 90 <= claim.jobs[0]._waited_seconds < 150
     assert claim.jobs[1]._waited_seconds == 0
     alone = await queue.claim_suspect(connection, worker_id, EVERYTHING)

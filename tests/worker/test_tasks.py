@@ -224,8 +224,16 @@ async def test_what_fails_between_two_is_raised_to_who_dispatches_and_a_drain_do
     assert [each.job.id for each in bench.ended] == [1, 3]
 
 
-async def test_with_spans_each_has_a_task_of_its_own(bench: Bench, counted: Counter) -> None:
-    spans = Spans(trace.get_tracer("test"))
+class Broken(trace.NoOpTracer):
+    """One that cannot make a span: then nothing of it is in the context of the attempt."""
+
+    def start_span(self, *_: object, **__: object) -> trace.Span:
+        raise LookupError
+
+
+@pytest.mark.parametrize("tracer", [trace.NoOpTracer(), Broken()])
+async def test_with_spans_each_has_a_task_of_its_own(bench: Bench, counted: Counter, tracer: trace.Tracer) -> None:
+    spans = Spans(tracer)
     executor = Executor(bench.executor.settings, bench.registry, bench.section, bench.ended.append, spans)
     bench.handle(nothing)
     executor.add([bench.job(each) for each in (1, 2, 3)], worker_id=9)

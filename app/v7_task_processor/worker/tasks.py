@@ -46,9 +46,9 @@ class Tasks:
     async def run(self, attempt: Attempt) -> None:
         task = current()
         following: Attempt | None = attempt
+        answer = failure = None
         while following is not None:
             attempt = self.in_first_step = following
-            answer = failure = None
             try:
                 answer = await attempt.call()  # type: ignore[misc]
             except BaseException as error:  # SystemExit and a handler's own CancelledError are failures as well
