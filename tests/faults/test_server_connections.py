@@ -30,6 +30,7 @@ class Idlers:
         return self.connections.enter_context(psycopg.connect(self.cluster.url, autocommit=True))
 
     def take_all(self) -> None:
+        """Also what the node gave back since, when it got one connection and not the next."""
         with contextlib.suppress(psycopg.OperationalError):
             while True:
                 self.connect()
@@ -63,9 +64,14 @@ def test_others_take_every_connection_of_a_node_that_runs(
         with idlers.connections:
             while ours := idlers.ours(other_than=BEATING):
                 idlers.end(ours[0])
+
+            def unready() -> bool:
+                idlers.take_all()
+                return get(address, "/readyz") == 503
+
+            wait_until(unready, "it says that it can take none")
             status, text = post(address, EVENT)
             assert (status, text.partition(",")[0]) == (500, "The event could not be added")
-            assert get(address, "/readyz") == 503
             assert get(address, "/livez") == 200
             beat = idlers.beat()
             wait_until(lambda: len(one.noted("end")) >= 17, "what ran has ended")
