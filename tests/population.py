@@ -41,9 +41,9 @@ insert into v7.jobs (id, event_type_id, user_id, priority, event_data, status, w
                      max_retries, queued_at) values
     (6, 1, 7, 1, '{{"order_id": 17}}', 'running', 2, 1, now() - interval '10 s', 5, now() - interval '11 s');
 insert into v7.jobs (id, event_type_id, user_id, priority, event_data, status, dead_at, dead_reason, last_error,
-                     retry_count, max_retries, attempt) values
-    (41, 1, 7, 1, {nul}, 'dead', now() - interval '1 s', {hostile}, 'ValueError: ' || {hostile}, 1, 5, 1),
-    (42, 5, 7, 1, '{{"amount": -1}}', 'dead', now(), 'max_retries reached', 'ValueError: second', 2, 2, 2);
+                     retry_count, max_retries, attempt, created_at) values
+    (41, 1, 7, 1, {nul}, 'dead', now() - interval '1 s', {hostile}, 'ValueError: ' || {hostile}, 1, 5, 1, 'infinity'),
+    (42, 5, 7, 1, '{{"amount": -1}}', 'dead', now(), 'max_retries reached', 'ValueError: second', 2, 2, 2, now());
 insert into v7.failures (job_id, attempt, event_type_id, error_type, message, traceback, worker_id, worker) values
     (42, 1, 5, 'ValueError', 'first', 'Traceback: one', 2, 'alpha:101'),
     (42, 2, 5, 'ValueError', 'second', E'Traceback:\\n  two', 2, 'alpha:101'),

@@ -12,6 +12,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from . import migration, pooler
 from .deadline import PROMPT_SECONDS_MAX, deadline, hang_up
 from .errors import ConfigurationError, DatabaseUnavailable
+from .times import NearestTime
 
 if TYPE_CHECKING:  # half a second to import, and most processes never migrate or list
     import sqlalchemy as sa
@@ -107,6 +108,7 @@ def connect_to_wait(url: str, **instead: str) -> psycopg.Connection[Any]:
     keep nothing of ours, with those of its role. Raises psycopg.OperationalError."""
     # It prepares nothing: a pooler keeps none, and no query comes often.
     connection = psycopg.connect(conninfo(url, **instead), prepare_threshold=None)
+    connection.adapters.register_loader("timestamptz", NearestTime)
     try:
         connection.execute(SETTLE, [connection.info.backend_pid, list(SESSION), list(SESSION.values())])
         connection.commit()
