@@ -73,7 +73,7 @@ def test_an_operation_is_begun_and_noted(
         ),
         ("redrive", '{"finished_from": "2000-01-01T00:00:00Z"}', "There is no field 'finished_from'."),
         ("redrive", '{"staus": "dead"}', "There is no field 'staus'. Did you mean status?"),
-        ("redrive", '{"error": "\\u0000"}', "The database does not take this"),
+        ("redrive", '{"error": "\\u0000"}', 'The field error is "\\u0000": it must be a text of 1 to 200 characters'),
         ("reschedule", '{"user_id": 8}', "The field run_at is missing"),
         ("reschedule", '{"user_id": 8, "run_at": "9999-01-01T00:00:00Z"}', "The field run_at is 9999-01-01"),
         ("priority", '{"user_id": 8, "priority": 9223372036854775808}', "The field priority is 9223372036854775808"),

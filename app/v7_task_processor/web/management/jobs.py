@@ -24,7 +24,8 @@ EVENT_CHARS_MAX = 1000
 """Of each event in a list: a page of whole ones could be a gigabyte."""
 REACH = dt.datetime(9999, 1, 1, tzinfo=dt.UTC)
 """A CHECK refuses such a run_at."""
-Text = Annotated[str, Meta(min_length=1, max_length=200)]
+# Of JSON only NUL is no text to Postgres. Written so that Python's expressions and those of OpenAPI read it alike.
+Text = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\u0000]*$")]
 Attempts = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Limit = Annotated[int, Meta(ge=1, le=1000)]
 LiveStatus = Literal["scheduled", "queued", "running", "dead"]

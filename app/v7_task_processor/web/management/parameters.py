@@ -129,7 +129,7 @@ def wanted(hint: Any) -> str:
         return "true or false"
     if kind is int:
         return f"a whole number from {meta.ge} to {meta.le}"
-    return f"a text of {meta.min_length} to {meta.max_length} characters"
+    return f"a text of {meta.min_length} to {meta.max_length} characters, none of them NUL"
 
 
 def listed(kind: type[msgspec.Struct]) -> str:
