@@ -56,6 +56,7 @@ class Listener:
             if notice.payload == "back":
                 self.scheduler.look_everywhere()
             self.scheduler.wake.set()
+            await asyncio.sleep(0)  # the claim goes out first: to listen on takes a third as long as it does
 
     async def chores(self, connection: Connection) -> None:
         self.scheduler.heed(await queue.restrictions(connection, self.session.assignment.node_id))
