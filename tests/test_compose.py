@@ -39,7 +39,7 @@ class Project:
 
     def __init__(self) -> None:
         self.name, self.port = f"v7test{uuid.uuid4().hex[:8]}", free_port()
-        self.environment = {**os.environ, "V7_PORT_PUBLISHED": str(self.port), "V7_TAG": "test"}
+        self.environment = {**os.environ, "PROCESSOR_PORT": str(self.port), "PROCESSOR_TAG": "test"}
         self.environment["V7_API_KEYS"] = f"shop send {KEY}"
 
     def compose(self, *arguments: str) -> str:

@@ -1,5 +1,6 @@
 """Where each setting comes from, and what is said of a bad one."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from v7_task_processor.errors import ConfigurationError
 from v7_task_processor.settings import ENVIRONMENT, FILES, Settings, data_path, load
 
+ROOT = Path(__file__).parents[1]
 PASSWORD_IN_A_LOCAL = """
 import logging
 from v7_task_processor.observability import logs
@@ -221,3 +223,11 @@ def test_an_env_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     Path(".env").write_bytes("PORT=80\n".encode("utf-16"))
     assert refusal() == f"The file .env in {tmp_path} cannot be read: not UTF-8."
+
+
+def test_a_file_for_compose_stands_beside_one_for_commands() -> None:
+    """Both read `.env`: what compose.yaml takes from it, and is none of our settings, must not look like one."""
+    taken = set(re.findall(r"\$\{(\w+)", (ROOT / "compose.yaml").read_text()))
+    assert {"PROCESSOR_HANDLERS", "V7_HANDLERS"} <= taken
+    Path(".env").write_text("".join(f"{name}=\n" for name in taken))
+    assert load().handlers is None
