@@ -82,7 +82,7 @@ MUTANTS = [
     Mutant(
         "it lets a handler end the interpreter",
         scenarios.handlers_end_the_interpreter_beside_others,
-        [Change("worker/executor.py", "except BaseException as error:  # SystemExit", "except Exception as error:  #")],
+        [Change("worker/tasks.py", "except BaseException as error:  # SystemExit", "except Exception as error:  #")],
         {"L8", "L9", "L11"},
     ),
     Mutant(
