@@ -4,6 +4,7 @@ So nothing may be left in a session: not a setting, not a prepared statement, no
 by its settings each transaction sets for itself, within itself (`Session.opening`), in the same round trip.
 """
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from decimal import Decimal
@@ -34,9 +35,14 @@ BEGIN = "begin isolation level read committed"
 
 
 class Session(psycopg.AsyncConnection[Any]):
-    """A connection. `opening`: what each transaction begins with behind a pooler; empty on a session of our own."""
+    """A connection. `opening`: what each transaction begins with behind a pooler; empty on a session of our own.
+    `turn`: held by whoever sends a statement, since psycopg lets others' into the gaps of a pipeline."""
 
     opening: sql.Composed | None = None
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.turn = asyncio.Lock()
 
 
 async def adapt(connection: Session, settings: Mapping[str, str], started: str) -> None:

@@ -32,34 +32,39 @@ class Statement:
 
     async def __call__(self, connection: Connection, **values: object) -> list[tuple[Any, ...]]:
         parameters = self.parameters(values)
-        with deadline(connection, self.seconds(), self.be_patient):
-            try:
-                async with AsyncRawCursor(connection) as cursor:
-                    if (opening := getattr(connection, "opening", None)) is None:
-                        await cursor.execute(self.text, parameters, prepare=True, binary=True)
-                    else:
-                        async with pooler.opened(connection, opening):
-                            await cursor.execute(self.text, parameters, binary=True)
-                    return await cursor.fetchall()
-            except psycopg.errors.ReadOnlySqlTransaction:
-                # The server has become a standby, or the session was made while writing was forbidden, and stays so
-                # when it is allowed again: only a new one may find that out.
-                await connection.close()
-                raise
+        async with self.turn(connection), AsyncRawCursor(connection) as cursor:
+            if (opening := getattr(connection, "opening", None)) is None:
+                await cursor.execute(self.text, parameters, prepare=True, binary=True)
+            else:
+                async with pooler.opened(connection, opening):
+                    await cursor.execute(self.text, parameters, binary=True)
+            return await cursor.fetchall()
 
     async def after(self, first: "Statement", connection: Connection, **values: object) -> list[tuple[Any, ...]]:
         """The answer to it, in a transaction in which another runs before. All is sent at once, so that what the
         first locks is not held for the sake of this process."""
-        with deadline(connection, self.seconds(), self.be_patient):
-            try:
-                async with AsyncRawCursor(connection) as before, AsyncRawCursor(connection) as cursor:
-                    async with at_once(connection):
-                        await before.execute(first.text, first.parameters(values), prepare=True, binary=True)
-                        await cursor.execute(self.text, self.parameters(values), prepare=True, binary=True)
-                    return await cursor.fetchall()
-            except psycopg.errors.ReadOnlySqlTransaction:
-                await connection.close()
-                raise
+        async with (
+            self.turn(connection),
+            AsyncRawCursor(connection) as before,
+            AsyncRawCursor(connection) as cursor,
+        ):
+            async with at_once(connection):
+                await before.execute(first.text, first.parameters(values), prepare=True, binary=True)
+                await cursor.execute(self.text, self.parameters(values), prepare=True, binary=True)
+            return await cursor.fetchall()
+
+    @contextlib.asynccontextmanager
+    async def turn(self, connection: Connection) -> AsyncIterator[None]:
+        """The connection for this statement alone, while its time lasts."""
+        async with getattr(connection, "turn", None) or contextlib.nullcontext():
+            with deadline(connection, self.seconds(), self.be_patient):
+                try:
+                    yield
+                except psycopg.errors.ReadOnlySqlTransaction:
+                    # The server has become a standby, or the session was made while writing was forbidden, and stays
+                    # so when it is allowed again: only a new one may find that out.
+                    await connection.close()
+                    raise
 
     def parameters(self, values: dict[str, object]) -> list[object]:
         return [literal(values[name]) for name in self.names]
