@@ -100,9 +100,9 @@ async def test_each_call_has_a_context_of_its_own(ends: Ends) -> None:
 
 
 @pytest.mark.fault(14)
-async def test_where_the_system_gives_no_thread_the_caller_is_told_or_the_others_do_it(
-    ends: Ends, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_where_the_system_gives_no_thread_the_caller_is_told(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where there is one that is busy: behind it the time of the next would run out before it began."""
+
     def refuse(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
@@ -112,7 +112,10 @@ async def test_where_the_system_gives_no_thread_the_caller_is_told_or_the_others
     monkeypatch.setattr(threading.Thread, "start", refuse)
     with pytest.raises(RuntimeError, match="can't start new thread"):
         none.submit(Work(lambda: 1))
-    assert none.busy == 0
-    one.submit(Work(lambda: 2))
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        one.submit(Work(lambda: 2))
     release.set()
-    assert [(await ends.next())[1] for _ in range(2)] == [True, 2]
+    assert (await ends.next())[1] is True
+    one.submit(Work(lambda: 3))
+    assert (await ends.next())[1] == 3
+    assert (none.busy, one.busy) == (0, 0)

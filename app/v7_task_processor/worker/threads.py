@@ -35,14 +35,11 @@ class Threads(Generic[Item]):
         self.waking = False
 
     def submit(self, item: Item) -> None:
-        """Run it. Raises RuntimeError where the system has no thread to give, and none is there."""
+        """Run it. Raises RuntimeError where the system has no thread to give: behind a busy one its time would run out
+        before it began."""
         if self.busy >= self.started and self.started < self.count:
-            try:
-                threading.Thread(target=self.run, name=f"handler-{self.started}", daemon=True).start()
-                self.started += 1
-            except RuntimeError:
-                if not self.started:
-                    raise
+            threading.Thread(target=self.run, name=f"handler-{self.started}", daemon=True).start()
+            self.started += 1
         self.busy += 1
         self.work.put(item)
 
