@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from ..nodes import check_books, enqueue, get, jobs, node, wait_for_end, wait_until
@@ -41,3 +42,23 @@ def test_the_partition_of_today_is_missing(
     assert {row[1:] for row in jobs(cluster.url)} == {("succeeded", 0)}
     ((partitions,),) = cluster.sql("select count(*) from pg_inherits where inhparent = 'v7.finished_jobs'::regclass")
     assert partitions == 15
+
+
+@pytest.mark.slow
+@pytest.mark.fault(43)
+def test_a_node_comes_back_after_weeks_in_which_nobody_made_days(cluster: Cluster, tmp_path: Path) -> None:
+    """What its last life had done, and not written, ends on a day that is not there."""
+    with node(tmp_path / "node", cluster.url) as one:
+        enqueue(cluster.url, {})
+        wait_for_end(cluster.url)
+        with psycopg.connect(cluster.url) as admin:
+            admin.execute("lock table v7.finished_jobs in access exclusive mode")
+            [job_id] = enqueue(cluster.url, {})
+            wait_until(lambda: len(one.noted("end")) == 2, "its word waits")
+            one.kill_tree()
+            admin.execute(DROP_ALL)  # before the lock is gone: its backend does not know yet that it is dead
+        one.start()
+        wait_for_end(cluster.url)
+        assert len(one.starts()) == 2, "it was completed for the one that died"
+        assert one.stop() == 0
+    assert jobs(cluster.url) == [(job_id, "succeeded", 0)]

@@ -135,8 +135,10 @@ class Supervisor:
         try:
             await self.member.join()
             if self.workers:
-                folder = nodes_folder(self.settings)
-                await rescue_predecessors(await self.link.get(), self.settings, folder)
+                connection = await self.link.get()
+                with contextlib.suppress(psycopg.Error):  # after weeks without a node; what dead ones did may end there
+                    await queue.add_days(connection, maintenance.DAYS_AHEAD)
+                await rescue_predecessors(connection, self.settings, nodes_folder(self.settings))
         except psycopg.OperationalError as error:
             raise unavailable(error) from None
 
@@ -187,6 +189,8 @@ class Supervisor:
         except OSError as error:  # no memory, no process ids: as if it had died at once
             log.error("cannot start a process", role=child.role, error=str(error))
             return 1
+        if self.stop.is_set():  # while it was started: nobody else tells it
+            child.drain()
         report = await child.first_report()
         if report.ready:
             await self.welcome(child, report)
