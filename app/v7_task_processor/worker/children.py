@@ -79,7 +79,7 @@ class Child:
         said = b""
         try:
             async with asyncio.timeout(READY_SECONDS_MAX):
-                while not said.endswith(b"\n"):
+                while b"\n" not in said:
                     more = await loop.sock_recv(self.ours, 65536)
                     if not more:
                         return Report(ready=False, error=f"it ended before it was ready{self.suspicion()}")
@@ -90,7 +90,7 @@ class Child:
             return Report(ready=False, error=error)
         except OSError as error:
             return Report(ready=False, error=str(error))
-        report = msgspec.json.decode(said, type=Report)
+        report = msgspec.json.decode(said.partition(b"\n")[0], type=Report)  # another may have come with it
         self.ready = report.ready
         return report
 
