@@ -1,6 +1,7 @@
 """Order across what goes back: the better job first, also where it was claimed too early."""
 
 import asyncio
+from pathlib import Path
 
 from v7_task_processor import Job
 from v7_task_processor.worker.executor import DISPATCH_SECONDS_MAX, STALE_SECONDS
@@ -67,3 +68,15 @@ async def test_handlers_that_never_wait_hold_the_loop_for_a_moment_however_many_
     while len(bench.ended) < 10:
         await asyncio.sleep(0)
     assert [each.job.id for each in bench.ended] == list(range(10))
+
+
+async def test_nothing_is_claimed_while_no_slot_is_free(tmp_path: Path) -> None:
+    """As while a standby is missing: what ended is not written, and what would be claimed could only go back."""
+    bench = Bench(tmp_path, slots=4)
+    bench.handle(lambda job: None)
+    assert bench.executor.wanted() == 4
+    await bench.run(1, 2, 3, 4)
+    assert bench.executor.wanted() == 0
+    assert bench.ended[0].slot is not None
+    bench.section.clear(bench.ended[0].slot)
+    assert bench.executor.wanted() > 0

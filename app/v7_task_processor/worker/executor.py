@@ -73,7 +73,7 @@ class Executor:
 
     def wanted(self) -> int:
         """How many jobs to claim now: what can start at once, and what will start within PREFETCH_SECONDS."""
-        if self.draining or self.returning or self.given_up():
+        if self.draining or self.returning or self.given_up() or not self.section.free:
             return 0
         free = max(0, self.concurrency - len(self.running))
         prefetch = min(PREFETCH_MAX, int(self.pace.rate * PREFETCH_SECONDS))
