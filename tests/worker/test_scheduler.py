@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from v7_task_processor import queue
+from v7_task_processor import database, queue
 from v7_task_processor.child import Assignment
 from v7_task_processor.handlers import Handler, Registry
 from v7_task_processor.job import Job
@@ -21,7 +21,7 @@ from v7_task_processor.worker.scheduler import Scheduler
 from v7_task_processor.worker.session import Session
 from v7_task_processor.worker.slots import NodeMap, now
 
-from ..support import EVERYTHING, add, node
+from ..support import EVERYTHING, add, node, rows
 
 
 @contextlib.asynccontextmanager
@@ -37,9 +37,13 @@ async def scheduling(
     section = notes.section(0)
     recorder = Recorder(settings, session, section)
     executor = Executor(settings, registry, section, recorder.add)
+    recorder.on_written, recorder.on_returned = executor.dispatch, executor.returned
+    scheduler = Scheduler(session, executor, recorder, EVERYTHING, lone=False)
+    recording = asyncio.create_task(recorder.run())
     try:
-        yield Scheduler(session, executor, recorder, EVERYTHING, lone=False)
+        yield scheduler
     finally:
+        recording.cancel()
         await session.close()
 
 
@@ -90,3 +94,33 @@ async def test_after_an_answer_that_never_came_it_asks_for_less_and_slowly_for_m
             await scheduler.claim(16)
         assert asked[-1] == 16
         assert scheduler.batch_max == BATCH
+
+
+async def test_what_a_node_gives_back_as_it_is_drained_others_are_told_of(
+    database_url: str, connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also what a claim took that was on its way then: nothing of it starts."""
+    registry, started = Registry(), []
+    registry.add(None, Handler(lambda job: started.append(job.id), False, None, None))
+    await add(connection, 3)
+    claim = queue.claim
+
+    async def drained_meanwhile(*arguments: Any) -> queue.Claim:
+        found = await claim(*arguments)
+        scheduler.set_drained(True)
+        return found
+
+    monkeypatch.setattr(queue, "claim", drained_meanwhile)
+    async with (
+        scheduling(database_url, connection, tmp_path, registry) as scheduler,
+        await database.connect(database_url) as listener,
+    ):
+        await listener.execute("listen v7")
+        claiming = asyncio.create_task(scheduler.run())
+        async with asyncio.timeout(30):
+            async for notice in listener.notifies():
+                if notice.payload == "back":
+                    break
+        claiming.cancel()
+    assert started == []
+    assert await rows(connection, "select status, worker_id from v7.jobs") == 3 * [("queued", None)]

@@ -13,6 +13,7 @@ from ..queue import Connection
 from .forked import connect
 from .scheduler import POLL_SECONDS, Scheduler
 from .session import HOT, RECONNECT_SECONDS_MAX, Session
+from .slots import now
 
 log = logs.get(__name__)
 CHANNEL = "v7"
@@ -50,12 +51,13 @@ class Listener:
 
     async def hear(self, connection: Connection) -> None:
         """Pass on hints, until it is time for the chores, or they are needed now."""
-        async for notice in connection.notifies(timeout=POLL_SECONDS):
-            if notice.payload in ("types", "nodes", "cancelled"):
-                return
-            if notice.payload == "back":
-                self.scheduler.look_everywhere()
-            self.scheduler.wake.set()
+        until, needed = now() + POLL_SECONDS, False
+        while not needed and (seconds := until - now()) > 0:
+            async for notice in connection.notifies(timeout=seconds, stop_after=1):  # and what came with it
+                needed = needed or notice.payload in ("types", "nodes", "cancelled")
+                if notice.payload == "back":
+                    self.scheduler.look_everywhere()
+                self.scheduler.wake.set()
             await asyncio.sleep(0)  # the claim goes out first: to listen on takes a third as long as it does
 
     async def chores(self, connection: Connection) -> None:

@@ -55,9 +55,9 @@ class Member:
             event_type_ids=[],
         )
         assert node_id is not None
-        self.id = node_id
         if self.drained_by is not None:  # others gave it up meanwhile; who drained it did not
-            await queue.drain_node(await self.link.get(), self.id, self.drained_by)
+            await queue.drain_node(await self.link.get(), node_id, self.drained_by)
+        self.id = node_id
 
     async def beat(self) -> bool:
         """Say that this node lives. False: others have given it up."""

@@ -38,7 +38,8 @@ class Scheduler:
         self.met: set[int] = set()
         """Event types of claimed jobs whose rows may be missing."""
         self.empty_claims = 0
-        self.drained = False
+        self.drained = self.gave_back = False
+        """`gave_back`: something stands again where the claims of others have passed, and they were not told."""
         self.batch_max = BATCH
 
     async def run(self) -> None:
@@ -48,6 +49,9 @@ class Scheduler:
         self.heed(await self.session.attempt(lambda: queue.restrictions(self.session.records, node_id)))
         while not self.executor.draining:
             if self.drained:
+                if self.gave_back:
+                    self.gave_back = False
+                    await self.session.attempt(lambda: queue.wake(self.session.claims, back=True))
                 self.empty_claims += 1  # a lone worker ends of them
                 self.wake.clear()
                 await self.wait(self.wake)
@@ -64,15 +68,22 @@ class Scheduler:
             claim, worker_id = await self.session.attempt(lambda batch=wanted: self.claim(batch))  # type: ignore[misc]
             if not claim.registered:
                 raise Rescued
-            self.met.update(job.event_type_id for job in claim.jobs)
-            self.executor.add(claim.jobs, worker_id)
-            if claim.more:
-                # Soon, not now: the next claim is on its way first, and Postgres works while handlers do.
-                self.executor.dispatch_soon()
-            else:
-                self.executor.dispatch()
-                self.empty_claims += not claim.jobs
+            self.take(claim, worker_id)
+            if not claim.more:
                 await self.wait(self.wake)
+
+    def take(self, claim: Claim, worker_id: int) -> None:
+        """Have what was claimed started."""
+        self.met.update(job.event_type_id for job in claim.jobs)
+        self.executor.add(claim.jobs, worker_id)
+        if self.drained:  # meanwhile
+            self.executor.give_back()
+        elif claim.more:
+            # Soon, not now: the next claim is on its way first, and Postgres works while handlers do.
+            self.executor.dispatch_soon()
+        else:
+            self.executor.dispatch()
+            self.empty_claims += not claim.jobs
 
     async def wait(self, event: asyncio.Event) -> None:
         """Until the event, or until it is time to look by oneself."""
@@ -180,7 +191,9 @@ class Scheduler:
 
     def look_back(self, jobs: Iterable[Job]) -> None:
         """These are there for the taking again, where earlier claims have passed."""
-        self.cursor.look_back(jobs)
+        given = list(jobs)
+        self.cursor.look_back(given)
+        self.gave_back = self.gave_back or (self.drained and bool(given))
         self.wake.set()
 
 
