@@ -4,8 +4,10 @@ from collections import defaultdict
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from .nodes import enqueue, node, wait_for_end, wait_until
+from .test_drain import beat
 
 HANDLERS = """
 import os
@@ -119,3 +121,38 @@ def test_a_limit_may_be_set_lowered_raised_and_taken_away_while_jobs_run(databas
         for job_id in ids:
             Path(f"{gate}-{job_id}").touch()
         wait_for_end(database_url)
+
+
+@pytest.mark.slow
+def test_a_suspect_of_a_type_with_a_backlog_has_its_room_and_no_lone_worker_is_started_in_vain(
+    database_url: str, tmp_path: Path
+) -> None:
+    """Two workers fill each room within milliseconds; a lone one looks once a second."""
+    noting = "\nos.write(LOG, f'load 0 0 {os.getpid()}\\n'.encode())\n"
+    handlers = HANDLERS.format(shared=str(tmp_path / "shared.log")) + noting
+    gate = tmp_path / "gate"
+    limit(database_url, 1, 1)
+    [holder] = enqueue(database_url, {"gate": str(gate)})
+    backlog = enqueue(database_url, {"seconds": 0.2}, count=200)
+    [guilty] = enqueue(database_url, {"seconds": 0.2}, priority=9)
+    with node(tmp_path / "node", database_url, handlers=handlers, V7_WORKER_PROCESSES=2) as one:
+
+        def lone() -> set[int]:
+            return {pid for _, _, pid in one.noted("load")} - ordinary
+
+        def begun(job_ids: list[int]) -> list[int]:
+            return [job_id for job_id, _, _ in one.starts() if job_id in job_ids]
+
+        wait_until(lambda: begun([holder]) and len(one.noted("load")) == 2, "it runs, and both work")
+        ordinary = {pid for _, _, pid in one.noted("load")}
+        with psycopg.connect(database_url) as connection:
+            connection.execute("update v7.jobs set suspect = true where id = %s", [guilty])
+        for _ in range(2):
+            beat(database_url)  # time enough for a lone worker, on a slow machine too
+        assert not lone(), "there is no room for it"
+        Path(f"{gate}-{holder}").touch()
+        wait_until(lambda: begun([guilty]), "it runs")
+        assert one.starts()[-1][2] in lone() and len(lone()) <= 2
+        before = len(begun(backlog))
+        wait_until(lambda: len(begun(backlog)) > before + 10, "the others go on")
+        assert before < 20 and len(lone()) <= 2

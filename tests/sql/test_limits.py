@@ -184,20 +184,6 @@ async def test_a_paused_type_and_one_that_is_not_served_are_neither_scanned_nor_
             assert (await claim(connection, worker_id, full=full, served=served)).jobs == []
 
 
-async def test_a_suspect_waits_for_room_like_any_other(connection: Connection) -> None:
-    await limit(connection, type1=1)
-    ids = await add(connection, 2)
-    worker_id = await worker(connection)
-    await connection.execute("update v7.jobs set suspect = true where id = %s", [ids[1]])
-    running = await claim(connection, worker_id)
-    assert ids_of(running) == ids[:1]
-    assert (await queue.claim_suspect(connection, worker_id, EVERYTHING)).jobs == []
-    await complete(connection, worker_id, running)
-    assert ids_of(await queue.claim_suspect(connection, worker_id, EVERYTHING)) == ids[1:]
-    await add(connection)
-    assert (await claim(connection, worker_id)).jobs == [], "a suspect that runs counts"
-
-
 async def test_large_events_end_a_claim_early_and_stay_to_be_taken(connection: Connection) -> None:
     await limit(connection, type1=5)
     ids = await queue.enqueue(connection, [event(event_data='"' + 10_000 * "x" + '"')] * 4)

@@ -89,6 +89,7 @@ EXPECTED = {
         BY_TYPE.format("LockRows", r"\(\(event_type_id >= .*ROW\(event_type_id"),
         r"using event_types_limited on event_types",
         r"hashed SubPlan",
+        r"Limit\n\s+->  Index Scan using jobs_suspect on jobs",
     ],
     "claim_suspect": [ORDERED.format("jobs_suspect"), r"using jobs_running on jobs"],
     "complete": [LOOKED_UP],
@@ -104,7 +105,7 @@ EXPECTED = {
     "next_due": [r"Limit\n\s+->  Index Only Scan using jobs_scheduled on jobs"],
     "orphans": [r"Index Scan using jobs_running on jobs"],
     "discover_event_types": [r"Limit\n\s+->  Index Only Scan using jobs_queue_by_type on jobs"],
-    "suspects_wait": [r"Index Scan using jobs_suspect on jobs"],
+    "suspects_wait": [r"Index Scan using jobs_suspect on jobs", r"using jobs_running on jobs"],
     "prune_failures": [r"Index Scan using failures_failed_at", r"using jobs_pkey on jobs\n\s+Index Cond: \(id ="],
     "prune_idempotency_keys": [r"using idempotency_keys_created_at", r"TID Cond: \(ctid = ANY"],
 }

@@ -1,7 +1,8 @@
 -- Take one suspect: a job that was running, with others, in a process that died.
 -- Called by: a lone worker, which runs nothing beside it. Locks: the row it takes.
 -- Serves: jobs_suspect, jobs_running, event_types_limited.
--- Answers as claim.sql does: a row with id 0 first. Under the lock of lock_limits.sql, none of a type that is full.
+-- Answers as claim.sql does: a row with id 0 first. Under the lock of lock_limits.sql, none of a type that is full;
+-- claim_limited.sql leaves it room.
 with told as materialized (
     select event_type_id, concurrency_limit as part, true as limited
     from v7.event_types where concurrency_limit is not null
