@@ -187,6 +187,106 @@ def test_a_client_that_leaves_in_the_middle(api: ApiProcess, database_url: str) 
     assert rows(database_url, COUNT) == [(1,)]
 
 
+ENDING = HEAD + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+CHUNK = b"%x\r\n%s\r\n" % (len(EVENT), EVENT)
+
+
+def test_what_trails_a_body_is_no_header_of_its_request(api: ApiProcess, database_url: str) -> None:
+    """It comes behind all that a proxy looked at. In one segment with the rest it is there before the request is read.
+
+    The last header before the body counts, though the parser tells it only as the head ends."""
+    trailed = HEAD + b"Transfer-Encoding: chunked\r\nIdempotency-Key: head\r\n\r\n" + CHUNK + b"0\r\n"
+    trailers = b"Idempotency-Key: trailer\r\nX-API-Key: a\r\nX-API-Key: b\r\nHost: y\r\n\r\n"
+    answers = sent(api, trailed + trailers + CLOSING)
+    assert answers.count(b"HTTP/1.1 200 OK") == 2
+    assert rows(database_url, "select key from v7.idempotency_keys") == [("head",)]
+    assert rows(database_url, COUNT) == [(2,)], "the next request has none of it either"
+
+
+async def test_a_key_in_a_trailer_lets_nobody_in(database_url: str) -> None:
+    async with serving(database_url, api_keys="one send s3cret") as api:
+        for place, status in ((b"", b"401"), (b"X-API-Key: s3cret\r\n", b"200")):
+            reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+            writer.write(ENDING[:-2] + place + b"\r\n" + CHUNK + b"0\r\nX-API-Key: s3cret\r\n\r\n")
+            assert (await reader.read()).startswith(b"HTTP/1.1 " + status)
+            writer.close()
+    assert rows(database_url, COUNT) == [(1,)]
+
+
+@pytest.mark.fault(63)
+@pytest.mark.parametrize(
+    ("begun", "endless"),
+    [
+        (CHUNK + b"0\r\n", b"X-A: b\r\n" * 1250),
+        (CHUNK + b"0\r\nX-Endless: ", b"x" * 10_000),
+        (CHUNK + b"1;", b"x" * 10_000),
+    ],
+    ids=["trailers", "a trailer", "an extension of a chunk"],
+)
+async def test_what_is_neither_head_nor_body_is_bounded_too(database_url: str, begun: bytes, endless: bytes) -> None:
+    """All of it would be kept, and a line without end be copied anew with each segment."""
+    async with serving(database_url) as api:
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+        answer = asyncio.create_task(reader.readuntil(b"bytes."))  # what was not read when it closes makes a reset
+        writer.write(ENDING + begun)
+        written = 0
+        with contextlib.suppress(ConnectionError):
+            while not answer.done() and written < 1_000_000:
+                writer.write(endless)
+                await writer.drain()
+                await asyncio.sleep(0.002)  # a segment of its own
+                written += len(endless)
+        assert (await answer).startswith(b"HTTP/1.1 431 ")
+        assert 60_000 < written < 200_000
+        writer.close()
+    assert rows(database_url, COUNT) == [(0,)]
+
+
+def test_a_body_in_many_tiny_chunks(api: ApiProcess, database_url: str) -> None:
+    """With far more bytes between than in them: in one piece, in large ones, and each line of a length by itself."""
+    event = body('"' + "x" * 20_000 + '"')
+    chunks = [b"%x;name=value\r\n%c\r\n" % (1, byte) for byte in event]
+    whole = b"".join(chunks) + b"0\r\n\r\n"
+    assert len(whole) > 4 * 65_536
+    assert sent(api, ENDING + whole).startswith(b"HTTP/1.1 200 OK")
+    pieces = [whole[place : place + 1000] for place in range(0, len(whole), 1000)]
+    assert sent(api, ENDING, *pieces).startswith(b"HTTP/1.1 200 OK")
+    assert rows(database_url, "select length(event_data::text) from v7.jobs") == [(20_002,)] * 2
+
+
+async def test_a_body_whose_lengths_come_by_themselves(database_url: str) -> None:
+    async with serving(database_url) as api:
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+        writer.write(ENDING)
+        for byte in EVENT:
+            for piece in (b"1;%s\r\n" % (b"x" * 2000), b"%c" % byte, b"\r\n"):
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(0.001)
+        writer.write(b"0\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 200 OK")
+        writer.close()
+    assert rows(database_url, COUNT) == [(1,)]
+
+
+async def test_what_trailed_one_request_is_not_counted_to_the_next(database_url: str) -> None:
+    """On a connection that is kept."""
+    trailers = b"X-A: %s\r\n" % (b"x" * 9_000) * 8  # more than may be, in the segment that ends it
+    async with serving(database_url) as api:
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+        for piece in (ENDING.replace(b"Connection: close\r\n", b"") + CHUNK, b"0\r\n", trailers + b"\r\n"):
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0.05)
+        assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200 OK")
+        for piece in (CLOSING[:20], CLOSING[20:]):
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0.05)
+        assert b"HTTP/1.1 200 OK" in await reader.read()
+        writer.close()
+
+
 class Impatient(Protocol):
     request_seconds_max = 0.2
 

@@ -45,6 +45,8 @@ class Protocol(HttpToolsProtocol):
     head_bytes = 0
     first_bytes = 0
     chunk_bytes = 0
+    bodiless_bytes = 0
+    """So many came in a row, after the head, of which none was of the body: lengths of chunks, trailers."""
     declines = False
     refusal = (400, "The request is not valid HTTP.")
 
@@ -56,6 +58,7 @@ class Protocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self.chunk_bytes = len(data)
         goes_on = self.in_head
+        self.bodiless_bytes += len(data)
         try:
             self.feed(data)
         except httptools.HttpParserError:
@@ -64,6 +67,8 @@ class Protocol(HttpToolsProtocol):
             self.head_bytes += len(data)
             if self.head_bytes > HEAD_BYTES_MAX:
                 self.refuse(*HEAD_TOO_LARGE)
+        elif self.due < math.inf and self.bodiless_bytes > self.chunk_bytes + HEAD_BYTES_MAX:
+            self.refuse(*HEAD_TOO_LARGE)
 
     def feed(self, data: bytes) -> None:
         rest = data
@@ -96,11 +101,17 @@ class Protocol(HttpToolsProtocol):
         super().on_message_begin()
         self.in_head = True
         self.head_bytes = 0
+        self.bodiless_bytes = 0
         self.first_bytes = self.chunk_bytes
         self.due = self.loop.time() + self.request_seconds_max
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.in_head:  # what follows a body in chunks must not pass for what a proxy saw before it
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         self.in_head = False
+        self.bodiless_bytes = 0
         if len(self.headers) > HEADERS_MAX or self.head_is_large():
             self.refusal = HEAD_TOO_LARGE
             raise Refused
@@ -124,6 +135,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         super().on_body(body)
+        self.bodiless_bytes = 0
         if len(body) > BODY_BYTES_PER_SECOND_MIN // 64:  # what comes byte by byte gets no more time
             self.due += len(body) / BODY_BYTES_PER_SECOND_MIN
 

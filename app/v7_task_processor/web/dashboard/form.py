@@ -20,9 +20,9 @@ PLACE = re.compile(rf"{PATH}([/?][!-\[\]-~]*)?")
 Fields = Mapping[str, str]
 
 
-async def form_of(request: Request) -> dict[str, str]:
+async def form_of(request: Request, bytes_max: int = FORM_BYTES_MAX) -> dict[str, str]:
     """The fields of a form that was sent; ids are joined by commas. Raises Problem."""
-    body = await whole(request, FORM_BYTES_MAX)
+    body = await whole(request, bytes_max)
     try:
         pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=FIELDS_MAX, errors="strict")
     except ValueError:

@@ -22,6 +22,8 @@ from .form import form_of, then_of
 from .templating import render
 from .visit import link
 
+STRANGERS_BYTES_MAX = 16_384
+"""Of a form that anyone may send, before it is known who does."""
 REFUSED_SECONDS = 0.5
 """What a wrong token takes, one at a time: guessing gets nowhere."""
 
@@ -34,7 +36,7 @@ def routes(guard: Guard) -> list[Route]:
         return form(request, then_of(request.query_params.get("then", "")))
 
     async def enter(request: Request) -> Response:
-        given = await form_of(request)
+        given = await form_of(request, STRANGERS_BYTES_MAX)
         then = then_of(given.get("then", ""))
         check_origin(request, given.get("form_key", ""))
         session = guard.open_session(given.get("token", "").strip())
@@ -48,7 +50,7 @@ def routes(guard: Guard) -> list[Route]:
         return response
 
     async def leave(request: Request) -> Response:
-        check_origin(request, (await form_of(request)).get("form_key", ""))
+        check_origin(request, (await form_of(request, STRANGERS_BYTES_MAX)).get("form_key", ""))
         response = answer.moved(PATH)
         response.delete_cookie(SESSION_COOKIE, path=PATH, httponly=True, samesite="strict")
         return response

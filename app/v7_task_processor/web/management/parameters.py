@@ -31,7 +31,7 @@ def query(request: Request, kind: type[Asked]) -> Asked:
 
 async def body(request: Request, kind: type[Asked], bytes_max: int) -> Asked:
     """The body as such a Struct; none at all is {}. Raises Problem."""
-    text = await whole(request, bytes_max)
+    text = await whole(request, bytes_max, " (V7_BODY_BYTES_MAX)")
     if text and (why := media_refusal(dict(request.scope["headers"]), (b"application/json",))):
         raise Problem("unsupported-media-type", why)
     given: dict[str, Any] = {}
@@ -41,13 +41,14 @@ async def body(request: Request, kind: type[Asked], bytes_max: int) -> Asked:
     return complete("field", given, kind)
 
 
-async def whole(request: Request, bytes_max: int) -> bytes:
+async def whole(request: Request, bytes_max: int, named: str = "") -> bytes:
+    """A body. `named`: by which setting one allows more. Raises Problem."""
     parts = bytearray()
     try:
         async for part in request.stream():
             parts += part
             if len(parts) > bytes_max:
-                detail = f"The body is larger than {bytes_max} bytes, which is the limit (V7_BODY_BYTES_MAX)."
+                detail = f"The body is larger than {bytes_max} bytes, which is the limit{named}."
                 raise Problem("too-large", detail, {"Connection": "close"})
     except ClientDisconnect:
         raise Problem("bad-request", "The body ended before its end.") from None  # nobody hears it
