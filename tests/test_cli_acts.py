@@ -2,7 +2,11 @@
 
 import json
 
+import psycopg
 import pytest
+
+from v7_task_processor import database
+from v7_task_processor.cli import acts, root
 
 from .command import answer, v7
 from .population import KEYS, populate
@@ -28,6 +32,23 @@ def test_retry_reschedule_and_priority(shell: Shell) -> None:
     assert shell.row("run_at::text like '2100-01-31%'", KEYS["queued"]) == (True,)
     assert shell("jobs", "priority", KEYS["queued"], "--to", -5) == "1 job given another priority.\n"
     assert shell.row("priority", KEYS["queued"]) == (-5,)
+
+
+def test_a_job_that_another_holds_keeps_no_other(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those before it were done, and nobody was told so; those after it were not."""
+    monkeypatch.setitem(acts.SESSION, "lock_timeout", "100ms")
+    better, queued, paused = (KEYS[name] for name in ("better", "queued", "paused"))
+    with psycopg.connect(shell.url) as holder:
+        holder.execute("select from v7.jobs where id = %s for update", [queued])
+        assert root.run(["jobs", "cancel", str(better), str(queued), str(paused)]) == 1
+        said = shell.capsys.readouterr()
+        assert said.out == "2 jobs cancelled.\n"
+        assert said.err == f"v7: Job {queued} was left as it is: canceling statement due to lock timeout.\n"
+        monkeypatch.setitem(database.SESSION, "statement_timeout", "300ms")
+        says = shell("jobs", "cancel", queued, queued, code=1)
+        assert says.startswith("v7: The database took too long over this."), "one alone is no list"
+    assert [shell.row("status", each)[0] for each in (better, queued, paused)] == ["cancelled", "queued", "cancelled"]
+    assert shell.rows("select job_id from v7.audit order by id desc limit 2") == [(paused,), (better,)]
 
 
 def test_redrive_with_another_event(shell: Shell) -> None:

@@ -6,10 +6,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import click
+import psycopg
 
 from .. import database, queue
 from ..errors import V7Error
 from ..maintenance import recognise
+from ..observability import logs
 from ..queue import Connection, Order
 from ..redaction import MASK, has_mask
 from ..settings import Settings
@@ -24,6 +26,9 @@ from .which import Time, Which, which_jobs
 
 Transition = Callable[[Connection, int], Awaitable[object]]
 Greeting = Callable[[Connection], Awaitable[None]]
+
+SESSION = {"lock_timeout": "5s"}
+"""Where several are named: one that another holds keeps the others waiting no longer."""
 
 
 class Refused(NamedTuple):
@@ -162,15 +167,23 @@ async def each(
     """Each in a transaction of its own, and noted in it."""
     did: list[int] = []
     refused: list[Refused] = []
-    async with await database.connect(url) as connection:
+    several = len(set(ids)) > 1
+    async with await database.connect(url, SESSION if several else None) as connection:
         if greet is not None:
             await greet(connection)
         for job_id in dict.fromkeys(ids):
-            async with database.transaction(connection):
-                if await transition(connection, job_id):
-                    await queue.note_act(connection, hand(), name, job_id=job_id, given=given, jobs=1)
-                    did.append(job_id)
-                    continue
+            try:
+                async with database.transaction(connection):
+                    if done := await transition(connection, job_id):
+                        await queue.note_act(connection, hand(), name, job_id=job_id, given=given, jobs=1)
+            except psycopg.Error as error:
+                if connection.closed or not several:
+                    raise
+                refused.append(Refused(job_id, f"Job {job_id} was left as it is: {logs.said(error)}."))
+                continue
+            if done:
+                did.append(job_id)
+                continue
             why = await queue.why_not(connection, job_id, name)
             refused.append(Refused(job_id, why or f"There is no job {job_id}: it never was, or was pruned."))
     return did, refused

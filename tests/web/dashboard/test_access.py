@@ -65,20 +65,42 @@ def is_paused(url: str, event_type_id: int = 77) -> bool:
 
 
 @pytest.mark.parametrize("path", SCREENS)
-def test_anyone_here_may_look(browser: Browser, guarded_browser: Browser, path: str) -> None:
-    for each in (browser, guarded_browser):
-        assert each.get(f"/dashboard{path}").status_code == 200
+def test_without_a_key_anyone_here_may_look(browser: Browser, path: str) -> None:
+    assert browser.get(f"/dashboard{path}").status_code == 200
 
 
+@pytest.mark.parametrize("where", ["guarded", "everywhere"])
 @pytest.mark.parametrize("path", SCREENS)
-def test_from_elsewhere_one_logs_in_first(everywhere: ApiProcess, path: str) -> None:
-    with Browser(everywhere) as browser:
+def test_where_there_is_a_key_one_logs_in_first(where: str, path: str, request: pytest.FixtureRequest) -> None:
+    """On this machine too: a proxy there that adds no header of its own would let in the whole world."""
+    with Browser(request.getfixturevalue(where)) as browser:
         refused = browser.get(f"/dashboard{path}")
         assert refused.status_code == 303
         assert refused.headers["location"].startswith("/dashboard/login?then=%2Fdashboard")
+        again = browser.get(f"/dashboard{path}", headers={"hx-request": "true"})
+        assert (again.status_code, again.text) == (401, ""), "what a page asks for by itself shows nothing either"
         assert browser.get(f"/dashboard{path}", headers={b"authorization": b"Bearer " + TOKEN.encode()}).is_success
         assert browser.log_in().headers["location"] == "/dashboard"
         assert browser.get(f"/dashboard{path}").status_code == 200
+
+
+@pytest.mark.parametrize(("right", "status"), [("send", 200), ("read", 303), ("manage", 303)])
+def test_a_key_that_may_only_send_guards_no_page(populated_url: str, right: str, status: int) -> None:
+    with process(populated_url, api_keys=f"one {right} s3cret") as api, Browser(api) as browser:
+        assert browser.get("/dashboard").status_code == status
+
+
+def test_a_key_that_may_read_looks_and_does_not_act(populated_url: str) -> None:
+    with process(populated_url, api_keys="eyes read s3cret, hands manage 0ther") as api, Browser(api) as browser:
+        browser.log_in("s3cret")
+        page = browser.get("/dashboard")
+        assert page.status_code == 200
+        assert "Log out" in page.text
+        assert browser.get("/dashboard/act?act=pause&type=77").status_code == 403
+        key = browser.key("/dashboard/login")
+        refused = browser.submit("/dashboard/act", {**PAUSE, "form_key": key})
+        assert "The key eyes may only look" in refused.text
+    assert not is_paused(populated_url)
 
 
 def test_without_a_token_nobody_looks_from_elsewhere(populated_url: str) -> None:
@@ -187,6 +209,18 @@ def test_a_digest_makes_no_session() -> None:
     until = str(int(time.time()) + 60)
     signature = hmac.new(bytes.fromhex(digest), f"v7 dashboard session {until}".encode(), hashlib.sha256).hexdigest()
     assert not guard.session(f"{until}.{signature}")
+
+
+@pytest.mark.parametrize("path", ["login", "logout"])
+def test_a_stranger_s_form_is_small(guarded_browser: Browser, path: str) -> None:
+    """Anyone may send it, and it is held whole before anybody is known: the limit is not that of a form that acts."""
+    fields = {"form_key": guarded_browser.key("/dashboard/login"), "token": "wrong"}
+    length = len(str(httpx.QueryParams(fields)))
+    assert guarded_browser.submit(f"/dashboard/{path}", {**fields, "x": "x" * (16_384 - length - 3)}).status_code < 413
+    refused = guarded_browser.submit(f"/dashboard/{path}", {**fields, "x": "x" * (16_384 - length - 2)})
+    assert refused.status_code == 413
+    assert "16384 bytes" in refused.text
+    assert "V7_BODY_BYTES_MAX" not in refused.text, "which does not change it"
 
 
 ELSEWHERE = ("//evil.example", "https://evil.example", "/dashboard\\evil", "/dashboardx", "/api")

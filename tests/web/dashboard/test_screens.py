@@ -19,10 +19,10 @@ from ...population import KEYS, note_minutes
 from ..support import ApiProcess
 
 
-def text(api: ApiProcess, path: str) -> str:
+def text(api: ApiProcess, path: str, **query: str) -> str:
     """A page without its tags."""
-    answer = api.client.get(f"/dashboard{path}")
-    assert answer.status_code == 200
+    answer = api.client.get(f"/dashboard{path}", params=query or None)
+    assert answer.status_code == 200, answer.text
     return re.sub(r"\s+", " ", re.sub("<[^>]*>", " ", answer.text))
 
 
@@ -86,3 +86,37 @@ def test_a_job_says_why_it_does_not_run(here: ApiProcess, name: str, says: str) 
     page = text(here, f"/jobs/{KEYS[name]}")
     assert says in page
     assert f"v7 why {KEYS[name]}" in page
+
+
+def all_that_match(api: ApiProcess, **query: str) -> tuple[str, dict[str, str]]:
+    """What an act says that it will do, where one ticks "all that match" on such a page; and the filter that it got."""
+    page = api.client.get("/dashboard/jobs", params=query).text
+    found = re.search('name="all" value="1">(.*?)</div>', page, re.DOTALL)
+    assert found, page
+    hidden = re.findall('<input type="hidden" name="([^"]*)" value="([^"]*)">', found[1])
+    chosen = {name: html.unescape(value) for name, value in hidden}
+    return text(api, "/act", act="priority", all="1", **chosen), chosen
+
+
+def test_all_that_match_are_those_that_the_page_shows(here: ApiProcess) -> None:
+    """In the order in which they will be taken stand queued jobs alone; an act on all of them met the others too."""
+    says, chosen = all_that_match(here, order="queue")
+    assert chosen == {"status": "queued"}
+    assert "It will be done with 5 jobs that match now" in says
+    assert "all that match (all queued)" in text(here, "/jobs", order="queue")
+    says, chosen = all_that_match(here, order="newest")
+    assert chosen == {}
+    assert "It will be done with 8 jobs that match now" in says
+    assert "all that match (all unfinished)" in text(here, "/jobs")
+
+
+def test_a_filter_of_all_that_match_is_as_it_was_given(here: ApiProcess) -> None:
+    """A text keeps its spaces, a time its form."""
+    times = {"created_from": "2001-02-03T04:05", "created_until": "2130-01-31T12:00:00.5+02:00"}
+    says, chosen = all_that_match(here, error="valueerror: SECOND", **times)
+    assert chosen == {
+        "error": "valueerror: SECOND",
+        "created_from": "2001-02-03T04:05:00+00:00",
+        "created_until": "2130-01-31T10:00:00.500000+00:00",
+    }
+    assert "It will be done with 1 job that matches now" in says

@@ -1,8 +1,7 @@
 """Who may look, and who may act.
 
-Looking is free for a browser on this machine that calls it by its own name; else it takes a key that may read, or a
-session made from one. Acting takes a key that may manage. Where there are no such keys only a browser on this machine
-may do either.
+Looking takes a key that may read, or a session made from one; acting, one that may manage. Where there are no such keys
+only a browser on this machine that calls it by its own name may do either.
 
 A form is refused unless it comes from a page of ours: the browser says where it comes from (Origin, Sec-Fetch-Site),
 and it repeats a random number that only our pages know (the cookie beside it is never sent along from elsewhere).
@@ -69,21 +68,19 @@ class Guard:
             return Visitor(Caller(None, host).who, None, True, form_key_of(request))
         by_header = given(dict(request.scope["headers"])) is not None
         key = self.access.check(request).key if by_header else self.session(request.cookies.get(SESSION_COOKIE, ""))
-        if key is None and outside is not None:
+        if key is None:  # on this machine too: a proxy there calls for the whole world, and need not say so
             raise LoginNeeded
-        may_act = key is not None and key.may("manage")
+        may_act = key.may("manage")
         return Visitor(Caller(key, host).who, key, may_act, form_key_of(request), by_header)
 
     def check_may_act(self, visitor: Visitor) -> None:
-        """Raises LoginNeeded, or Problem for a key that may not."""
-        if visitor.may_act:
-            return
-        if visitor.key is None:
-            raise LoginNeeded
-        raise Problem("forbidden", f"The key {visitor.key.name} may only look; one that may manage is needed to act.")
+        """Raises Problem for a key that may not."""
+        if visitor.key is not None and not visitor.may_act:
+            may = f"The key {visitor.key.name} may only look"
+            raise Problem("forbidden", f"{may}; one that may manage is needed to act.")
 
     def check_form(self, request: Request, visitor: Visitor, form_key: str) -> None:
-        """Whether a form came from a page of ours, from one who may act. Raises Problem or LoginNeeded."""
+        """Whether a form came from a page of ours, from one who may act. Raises Problem."""
         self.check_may_act(visitor)
         if not visitor.by_header:  # no page of another's can send that header
             check_origin(request, form_key)

@@ -3,10 +3,12 @@
 import datetime as dt
 from collections.abc import Mapping, Sequence
 
+import psycopg
 from starlette.responses import Response
 
 from ... import listing, queue
 from ...database import transaction
+from ...maintenance import recognise
 from ...observability import logs
 from ...redaction import MASK, has_mask
 from ...text import number, plural
@@ -109,14 +111,22 @@ async def with_each(visit: Visit, deed: Deed, ids: list[int], given: str) -> tup
     did: list[int] = []
     refused: list[str] = []
     async with visit.store.connected() as connection:
+        if deed is EDIT:
+            await recognise(connection)  # a new id is given out
         for job_id in ids:
-            async with transaction(connection):
-                outcome = await deed.do(connection, job_id, given)
-                if outcome:
-                    noted = {deed.field: value(deed, given)} if deed.field else None
-                    if deed is EDIT:
-                        noted = {"new_job_id": outcome}  # never the event
-                    await queue.note_act(connection, visit.hand, deed.act, job_id=job_id, given=noted, jobs=1)
+            try:
+                async with transaction(connection):
+                    outcome = await deed.do(connection, job_id, given)
+                    if outcome:
+                        noted = {deed.field: value(deed, given)} if deed.field else None
+                        if deed is EDIT:
+                            noted = {"new_job_id": outcome}  # never the event
+                        await queue.note_act(connection, visit.hand, deed.act, job_id=job_id, given=noted, jobs=1)
+            except psycopg.Error as error:
+                if connection.closed or len(ids) == 1:
+                    raise
+                refused.append(f"Job {job_id} was left as it is: {logs.said(error)}.")
+                continue
             if outcome:
                 did.append(int(outcome) if deed is EDIT else job_id)
             else:

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ... import queue
-from ...maintenance import recognise
 from ...queue import Connection
 from ..management.jobs import REACH, Priority, Redrive, Reschedule
 from ..management.parameters import convert
@@ -48,7 +47,6 @@ async def set_priority(connection: Connection, job_id: int, given: str) -> Any:
 
 
 async def redrive_edited(connection: Connection, job_id: int, given: str) -> Any:
-    await recognise(connection)
     return await queue.redrive_edited(connection, job_id, value(EDIT, given))
 
 

@@ -73,7 +73,13 @@ def everything(asked: JobsQuery) -> dict[str, str] | None:
     if asked.status in FINISHED or asked.finished_from or asked.finished_until:
         return None
     given = {name: getattr(asked, name) for name in FIELDS}
-    return {name: str(each).replace(" ", "T") for name, each in given.items() if each is not None}
+    if asked.order == "queue":
+        given["status"] = "queued"  # the page shows no others
+    return {
+        name: each.isoformat() if isinstance(each, dt.datetime) else str(each)
+        for name, each in given.items()
+        if each is not None
+    }
 
 
 def tabs(asked: JobsQuery) -> list[tuple[str, str, bool]]:

@@ -1,0 +1,75 @@
+"""Acts by forms, without a browser: what becomes of each job, whatever stands in the way of one."""
+
+from collections.abc import Iterator
+
+import httpx
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from v7_task_processor import database
+from v7_task_processor.queue import Connection
+from v7_task_processor.web.management import store
+
+from ...support import add, one
+from ..support import Api, rows, serving
+from .conftest import TOKEN
+
+DEAD = "update v7.jobs set status = 'dead', dead_at = now(), dead_reason = 'x' where id = any(%s)"
+
+
+async def submit(api: Api, **fields: object) -> httpx.Response:
+    """By a key in the header, which needs no number of a form."""
+    given = {name: str(value) for name, value in fields.items()}
+    headers = {b"authorization": b"Bearer " + TOKEN.encode(), b"content-type": b"application/x-www-form-urlencoded"}
+    async with api.client() as client:
+        return await client.post("/dashboard/act", data=given, headers=headers)
+
+
+async def test_a_job_that_another_holds_keeps_no_other(
+    database_url: str, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those before it were done, and nobody was told so; those after it were not."""
+    monkeypatch.setitem(store.SESSION, "lock_timeout", "100ms")
+    first, held, last = ids = await add(connection, 3)
+    with psycopg.connect(database_url) as holder:
+        holder.execute("select from v7.jobs where id = %s for update", [held])
+        async with serving(database_url, admin_token=TOKEN) as api:
+            told = await submit(api, act="priority", id=",".join(map(str, ids)), priority=7)
+            assert told.status_code == 409
+            assert "<p>2 jobs given another priority.</p>" in told.text
+            assert f"<li>Job {held} was left as it is: canceling statement due to lock timeout.</li>" in told.text
+            alone = await submit(api, act="priority", id=held, priority=7)
+            assert (alone.status_code, store.LOCKED in alone.text) == (503, True)
+    assert [await one(connection, "priority", each) for each in ids] == [(7,), (0,), (7,)]
+    assert rows(database_url, "select job_id from v7.audit order by job_id") == [(first,), (last,)]
+
+
+@pytest.fixture
+def unseeing_url(own_database_url: str) -> Iterator[str]:
+    """As a role that may do all that a node does, but not see which server it is on."""
+    role = f"{conninfo_to_dict(own_database_url)['dbname']}_unseeing"
+    named = sql.Identifier(role)
+    with psycopg.connect(own_database_url, autocommit=True) as admin:
+        admin.execute("revoke execute on function pg_control_system() from public")
+        admin.execute(sql.SQL("create role {} login").format(named))
+        admin.execute(sql.SQL("grant usage on schema v7 to {}").format(named))
+        for kind in ("tables", "sequences", "functions"):
+            admin.execute(sql.SQL(f"grant all on all {kind} in schema v7 to {{}}").format(named))
+        yield make_conninfo(own_database_url, user=role)
+        admin.execute(sql.SQL("drop owned by {}").format(named))
+        admin.execute(sql.SQL("drop role {}").format(named))
+
+
+async def test_redrive_with_another_event_where_the_server_cannot_be_recognised(unseeing_url: str) -> None:
+    """To look at it is no part of the act: what fails in a transaction ends it."""
+    async with await database.connect(unseeing_url) as connection:
+        (job_id,) = await add(connection)
+        await connection.execute(DEAD, [[job_id]])
+        async with serving(unseeing_url, admin_token=TOKEN) as api:
+            done = await submit(api, act="edit", id=job_id, event_data='{"amount": 1}')
+        assert done.status_code == 303, done.text
+        new_id = int(done.headers["location"].partition("?")[0].rpartition("/")[2])
+        assert await one(connection, "status, redriven_from", new_id) == ("queued", job_id)
+        assert await one(connection, "status", job_id) == ("cancelled",)
