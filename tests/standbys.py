@@ -1,13 +1,19 @@
 """Real servers with real standbys, each in a folder of its own, for tests of what they promise together."""
 
+import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from .faults.cluster import Cluster, migrated
 from .nodes import wait_until
+
+Answer = TypeVar("Answer")
+COLUMNS = "event_type_id, user_id, priority, event_data, queued_at"
+SYNCING = "select pid from pg_stat_activity where wait_event = 'SyncRep'"
 
 
 @contextlib.contextmanager
@@ -61,3 +67,26 @@ def either(*servers: Cluster) -> str:
     where = [conninfo_to_dict(server.url) for server in servers]
     hosts, ports = (",".join(str(each[name]) for each in where) for name in ("host", "port"))
     return make_conninfo("", host=hosts, port=ports, user=where[0]["user"], dbname=where[0]["dbname"])
+
+
+@contextlib.contextmanager
+def lonely(folder: Path) -> Iterator[Cluster]:
+    """A server whose standby does not exist, so that each commit waits without end, with three jobs, the last dead.
+
+    Its role hides warnings, which sessions of ours must not."""
+    with primary(folder, fsync="off", synchronous_standby_names="nobody", synchronous_commit="local") as server:
+        server.sql("alter role postgres set client_min_messages = 'error'")
+        server.sql(f"insert into v7.jobs ({COLUMNS}) select 5, 1, 1, '{{}}', now() from generate_series(1, 3)")
+        server.sql("update v7.jobs set status = 'dead', dead_at = now(), dead_reason = 'x' where id = 3")
+        server.sql("alter role postgres set synchronous_commit = 'on'")
+        yield server
+
+
+async def unconfirmed(server: Cluster, doing: Awaitable[Answer]) -> Answer:
+    """What comes of it where somebody cancels its wait for the standby: for Postgres its commit is a success then."""
+    task = asyncio.ensure_future(doing)
+    while not (waiting := await asyncio.to_thread(server.sql, SYNCING)):
+        assert not task.done(), f"it waits for no standby: {task}"
+        await asyncio.sleep(0.01)
+    await asyncio.to_thread(server.sql, "select pg_cancel_backend(%s)", *waiting[0])
+    return await task

@@ -1,9 +1,12 @@
 """Connections, and the version of the schema."""
 
+import asyncio
+import functools
 import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -12,8 +15,12 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from v7_task_processor import database, migration
 from v7_task_processor.database import SCHEMA_VERSION, Link
+from v7_task_processor.deadline import deadline
 from v7_task_processor.errors import ConfigurationError, DatabaseUnavailable
 from v7_task_processor.server import describe
+
+from .command import Done, v7
+from .standbys import SYNCING, lonely, unconfirmed
 
 NOWHERE = "postgresql://ann:hunter2@127.0.0.1:1/db"
 
@@ -142,6 +149,60 @@ def test_back_and_forward_by_name(database_url: str) -> None:
     assert database.migrate(database_url) == ("0005", SCHEMA_VERSION)
     with pytest.raises(ConfigurationError, match=r"no version 12 of the schema: this release knows 0001 to \d{4}\.$"):
         database.migrate(database_url, "12")
+
+
+async def limit(connection: psycopg.AsyncConnection[tuple[object, ...]]) -> None:
+    async with database.transaction(connection):
+        await connection.execute("insert into v7.event_types (event_type_id) values (5) on conflict do nothing")
+        await connection.execute("update v7.event_types set concurrency_limit = 5 where event_type_id = 5")
+
+
+@pytest.mark.fault(34)
+async def test_a_transaction_that_its_standby_does_not_have_is_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever ends the wait for it, somebody's cancel or our own deadline: Postgres only warns."""
+    with lonely(tmp_path / "lonely") as server:
+        connection = await database.connect(server.url)
+        with pytest.raises(psycopg.OperationalError, match="not confirmed by the synchronous standby"):
+            await unconfirmed(server, limit(connection))
+        assert connection.closed
+        connection = await database.connect(server.url)
+        monkeypatch.setattr(database, "deadline", functools.partial(deadline, seconds_max=0.3))
+        with pytest.raises(psycopg.OperationalError):
+            await limit(connection)
+        assert connection.closed
+        while server.sql(SYNCING):  # none is left behind
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.fault(34)
+async def test_a_command_that_the_standby_does_not_have_fails(tmp_path: Path) -> None:
+    with lonely(tmp_path / "lonely") as server:
+
+        async def run(*arguments: object) -> Done:
+            return await unconfirmed(server, asyncio.to_thread(functools.partial(v7, *arguments, url=server.url)))
+
+        for arguments in (
+            ("jobs", "cancel", 1),
+            ("jobs", "cancel", 2, 3, "--json"),
+            ("types", "pause", 5),
+            ("jobs", "priority", "--to", 7, "--all", "--yes"),
+        ):
+            done = await run(*arguments)
+            assert (done.returncode, done.stdout) == (69, ""), arguments
+            assert "not confirmed by the synchronous standby" in done.stderr
+
+
+async def test_a_warning_of_somebody_s_trigger_ends_no_transaction(database_url: str) -> None:
+    async with await database.connect(database_url) as connection:
+        await connection.execute("""create function warn() returns trigger language plpgsql as $$ begin
+            raise warning 'it was %', old; return new; end $$""")
+        await connection.execute(
+            "create trigger warn before update on v7.event_types for each row execute function warn()"
+        )
+        await limit(connection)
+        assert not connection.closed
 
 
 async def test_a_link_keeps_its_connection_until_it_breaks(database_url: str) -> None:

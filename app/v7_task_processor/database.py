@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.errors import Diagnostic
 
 from . import migration, pooler
 from .deadline import PROMPT_SECONDS_MAX, deadline, hang_up
@@ -41,6 +42,7 @@ SESSION = {
     "idle_in_transaction_session_timeout": STATEMENT_TIMEOUT,
     "idle_session_timeout": "0",
     "transaction_timeout": "0",
+    "client_min_messages": "warning",  # all that tells a commit from one whose wait for the standby was cancelled
 }
 # What this server does not know yet (transaction_timeout is of 17) is left out. A pooler greets with a process id of
 # its own making: its sessions are others' as well, and keep nothing of ours.
@@ -87,10 +89,32 @@ async def connect(url: str, settings: Mapping[str, str] | None = None) -> pooler
 
 @contextlib.asynccontextmanager
 async def transaction(connection: psycopg.AsyncConnection[Any]) -> AsyncIterator[None]:
-    """Several statements as one. Its commit has an end too: it may wait for a standby, which no timeout ends."""
-    with deadline(connection):
-        async with connection.transaction():
-            yield
+    """Several statements as one. Its commit has an end too: it may wait for a standby, which no timeout ends.
+
+    Raises psycopg.OperationalError, and leaves the connection closed, where it is here and not on its standby: whoever
+    ends that wait, we or somebody else, makes it a success for Postgres.
+    """
+    unconfirmed = False
+
+    def hear(notice: Diagnostic) -> None:
+        nonlocal unconfirmed
+        unconfirmed = unconfirmed or is_unconfirmed(notice)
+
+    connection.add_notice_handler(hear)
+    try:
+        with deadline(connection):
+            async with connection.transaction():
+                yield
+    finally:
+        connection.remove_notice_handler(hear)
+    if unconfirmed:
+        await connection.close()
+        raise psycopg.OperationalError("the commit was not confirmed by the synchronous standby")
+
+
+def is_unconfirmed(notice: Diagnostic) -> bool:
+    """A warning from elsewhere than a user's trigger: the wait for the standby was cancelled (syncrep.c)."""
+    return notice.sqlstate == "01000" and notice.source_file != "pl_exec.c"
 
 
 def connect_to_read(url: str) -> psycopg.Connection[Any]:

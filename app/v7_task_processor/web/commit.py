@@ -11,7 +11,7 @@ import psycopg
 from psycopg.errors import DeadlockDetected, Diagnostic, SerializationFailure
 
 from .. import queue
-from ..database import Link
+from ..database import Link, is_unconfirmed
 from ..deadline import abandon
 from ..maintenance import recognise
 from ..observability import logs
@@ -146,9 +146,7 @@ class Committer:
             self.abandoned = asyncio.create_task(abandon(connection))
 
     def noticed(self, notice: Diagnostic) -> None:
-        """A warning from elsewhere than a user's trigger: the wait for the standby was cancelled (syncrep.c)."""
-        if notice.sqlstate == "01000" and notice.source_file != "pl_exec.c":
-            self.unconfirmed = True
+        self.unconfirmed = self.unconfirmed or is_unconfirmed(notice)
 
     async def connected(self) -> Connection:
         """The connection, or a new one. While the database is away, at most one try in a while."""

@@ -1,6 +1,7 @@
 """Where the database is away, hangs, or is another: a problem that says so, soon, and events go on."""
 
 import asyncio
+from pathlib import Path
 
 import httpx
 import psycopg
@@ -9,6 +10,7 @@ import pytest
 from v7_task_processor import database, queue
 from v7_task_processor.web.management import store
 
+from ...standbys import lonely, unconfirmed
 from ...support import add, one
 from ..support import proxied, serving
 from .support import answer, problem
@@ -36,6 +38,26 @@ async def test_an_act_whose_answer_was_lost_is_not_known(database_url: str, conn
         response = await client.post(f"/api/jobs/v1/{job_id}/priority", content='{"priority": -1234567}')
         assert problem(response, 500).startswith(LOST)
     assert await one(connection, "priority", job_id) == (-1234567,)
+
+
+@pytest.mark.fault(34)
+async def test_an_act_that_the_standby_does_not_have_is_not_known(tmp_path: Path) -> None:
+    """It is done here, and would be gone after a failover: 200 was no word for it."""
+    with lonely(tmp_path / "lonely") as server:
+        async with serving(server.url) as api, api.client() as client:
+            answer(await client.get("/api/stats/v1"))
+            for path, content in (
+                ("/api/jobs/v1/1/cancel", ""),
+                ("/api/jobs/v1/2/priority", '{"priority": 7}'),
+                ("/api/jobs/v1/3/redrive", '{"event_data": 1}'),
+                ("/api/jobs/v1/cancel", '{"status": "queued"}'),
+                ("/api/event-types/v1/5/pause", ""),
+                ("/api/event-types/v1/5/resume", ""),
+                ("/api/event-types/v1/5/limit", '{"concurrency_limit": 3}'),
+            ):
+                response = await unconfirmed(server, client.post(path, content=content))
+                assert problem(response, 500).startswith(LOST), path
+                assert response.json()["type"] == "urn:v7:problem:not-known"
 
 
 async def test_a_listing_that_takes_too_long(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
