@@ -58,12 +58,14 @@ async def step(connection: Connection, carrier: str, operation_id: int | None = 
             taken = await queue.take_operation(connection, carrier, operation_id)
             return None if taken is None else await batch(connection, taken)
     except psycopg.Error as error:
+        if taken is not None and is_final(connection, error):
+            log.error("an operation failed", operation_id=taken.id, error=logs.said(error))
+            await queue.fail_operation(connection, taken.id, logs.said(error))
+            return taken._replace(status="failed")
+        if taken is not None and not connection.closed:
+            await queue.put_off_operation(connection, taken.id, carrier, logs.said(error))
         if queue.lacks_partition(error):
             await queue.add_days(connection, DAYS_AHEAD)
-        elif taken is not None and is_final(connection, error):
-            log.error("an operation failed", operation_id=taken.id, error=str(error).strip())
-            await queue.fail_operation(connection, taken.id, str(error).strip())
-            return taken._replace(status="failed")
         raise
 
 
@@ -105,7 +107,7 @@ async def act(connection: Connection, order: Order, ids: list[int]) -> tuple[int
     if not refused:
         return done, None
     job_id, error = refused[-1]
-    return done, f"Postgres refuses to change job {job_id}: {str(error).strip()}"
+    return done, f"Postgres refuses to change job {job_id}: {logs.said(error)}"
 
 
 def rest_seconds(operation: Operation, seconds: float) -> float:

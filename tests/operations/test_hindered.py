@@ -1,11 +1,16 @@
 """Operations: whatever stands in the way of a job keeps no other."""
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
 import psycopg
 import pytest
+import structlog
 
 from v7_task_processor import operations, queue
 from v7_task_processor.chosen import Chosen
-from v7_task_processor.operations import drive, step
+from v7_task_processor.operations import Operator, drive, step
 from v7_task_processor.queue import Connection, Order
 
 from ..support import add, refused, rows
@@ -87,3 +92,73 @@ async def test_what_can_never_be_done_is_failed(connection: Connection, database
     assert await rows(connection, "select status, error from v7.operations") == [
         ("failed", "permission denied for table jobs")
     ]
+
+
+SECRET = "4111 1111 1111 1111"
+
+
+@contextlib.asynccontextmanager
+async def objected(connection: Connection, sqlstate: str) -> AsyncIterator[None]:
+    """A trigger of somebody's raises this whenever a job is given another priority, and tells of the job."""
+    await connection.execute(
+        f"""create function object() returns trigger language plpgsql as $$ begin
+        raise exception 'not now' using errcode = '{sqlstate}', detail = 'Failing row contains (' || new || ').';
+    end $$""".encode()
+    )
+    await connection.execute("""create trigger object before update on v7.jobs for each row
+        when (old.priority <> new.priority) execute function object()""")
+    try:
+        yield
+    finally:
+        await connection.execute("drop function object() cascade")
+
+
+@pytest.mark.parametrize("sqlstate", ["45000", "23514"], ids=["unknown", "as if a day were missing"])
+async def test_what_cannot_be_done_now_keeps_no_other_operation(
+    connection: Connection, database_url: str, sqlstate: str
+) -> None:
+    """It was asked for first, so it was taken again and again, and the others never: they had waited less long."""
+    await dead(connection, 25)
+    hindered = await queue.start_operation(connection, Order("priority", Chosen(), priority=9), HAND)
+    other = await queue.start_operation(connection, REDRIVE, HAND)
+    operator = Operator(database_url, asyncio.Event())
+    operator.wanted.set()
+    state = f"select status, done, error from v7.operations where id = {hindered.id}"
+    async with objected(connection, sqlstate):
+        refused = 0
+        for _ in range(8):  # two batches for each that the other needs
+            try:
+                await operator.step()
+            except psycopg.Error:
+                refused += 1
+        assert refused > 1, "it is tried again"
+        assert await rows(connection, "select status, done from v7.operations where id = %s", other.id) == [
+            ("done", 25)
+        ]
+        assert await rows(connection, state) == [("waiting", 0, "Put off, to be tried again: not now")]
+    while operator.wanted.is_set():
+        await operator.step()
+    assert await rows(connection, state) == [("done", 25, None)], "and says nothing of it when that is over"
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "error"),
+    [
+        ("45000", "Put off, to be tried again: not now"),
+        ("42501", "not now"),
+        ("23505", "Postgres refuses to change job %s: not now"),
+    ],
+    ids=["put off", "failed", "refused"],
+)
+async def test_no_event_stands_in_what_hinders_it(connection: Connection, sqlstate: str, error: str) -> None:
+    """Postgres adds whole rows to what it says."""
+    (job_id,) = await add(connection)
+    await connection.execute("update v7.jobs set event_data = %s", [f'"{SECRET}"'])
+    operation = await queue.start_operation(connection, Order("priority", Chosen(), priority=9), HAND)
+    with structlog.testing.capture_logs() as logged:
+        async with objected(connection, sqlstate):
+            with contextlib.suppress(psycopg.Error):
+                await step(connection, "me", operation.id)
+    ((stored,),) = await rows(connection, "select error from v7.operations")
+    assert stored == error.replace("%s", str(job_id))
+    assert SECRET not in str(logged)

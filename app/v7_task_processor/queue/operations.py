@@ -21,6 +21,7 @@ _pick = Statement("pick")
 _note_progress = Statement("note_progress")
 _end_operation = Statement("end_operation")
 _prune_operations = Statement("prune_operations")
+_put_off_operation = Statement("put_off_operation")
 
 
 class Order(NamedTuple):
@@ -142,6 +143,11 @@ async def stop_operation(connection: Connection, operation_id: int, hand: Hand) 
 async def fail_operation(connection: Connection, operation_id: int, error: str) -> None:
     """End it since its next batch cannot be done."""
     await _end_operation(connection, id=operation_id, status="failed", error=error)
+
+
+async def put_off_operation(connection: Connection, operation_id: int, carrier: str, error: str) -> None:
+    """Let others have their turn before it, since its next batch could not be done now."""
+    await _put_off_operation(connection, id=operation_id, carrier=carrier, error=error)
 
 
 async def prune_operations(connection: Connection, batch: int) -> int:

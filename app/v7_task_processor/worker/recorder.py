@@ -172,7 +172,7 @@ class Recorder:
         for ended, error in await queue.write_past(lambda part: self.fail_all(worker_id, part), failed):
             # Texts are cleaned, so it should not be for them; if it is, the job must still be charged: it would run
             # for ever.
-            log.error("Postgres refuses to record a failure", job_id=ended.job.id, error=str(error).strip())
+            log.error("Postgres refuses to record a failure", job_id=ended.job.id, error=logs.said(error))
             plain = replace(ended, outcome=Failed(Described("Error", "(Postgres refused its text)", "")), log=None)
             refused = await queue.write_past(lambda part: self.fail_all(worker_id, part), [plain])
             queue.left_running([((each.job.id, each.job.attempt), why) for each, why in refused])
