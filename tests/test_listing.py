@@ -93,6 +93,22 @@ def test_a_filter_without_an_index_looks_at_some_and_goes_on(
     assert (ids(first), first.next_after) == ([], 21), "of 42, 41 and 21 none"
 
 
+@pytest.mark.parametrize("more", [{}, {"user_id": 7}, {"finished_from": LONG_AGO}], ids=["alone", "a user", "a time"])
+def test_finished_jobs_of_a_status_are_looked_at_some_at_a_time(
+    reading: sa.Connection, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
+) -> None:
+    """No index tells those that were cancelled, of which there may be none, from the millions that succeeded."""
+    monkeypatch.setattr(jobs, "LOOKED_MAX", 1)
+    which = Filter(status="succeeded", **more)
+    first = listing.listed_page(reading, which)
+    assert (ids(first), first.next_after) == ([], 21)
+    second = listing.listed_page(reading, which, after=21)
+    assert (ids(second), second.next_after) == ([20], 20)
+    third = listing.listed_page(reading, which, after=20)
+    assert (ids(third), third.next_after) == ([], None)
+    assert ids(listing.listed_page(reading, Filter(status="cancelled", **more))) == [21]
+
+
 def test_the_queue_is_in_the_order_of_claims(reading: sa.Connection) -> None:
     order = [KEYS[name] for name in ("better", "paused", "queued", "unserved")]
     assert ids(listing.queue_page(reading, Filter())) == order
@@ -265,3 +281,46 @@ def test_dead_letters_are_found_by_their_own_index(full: str) -> None:
         listing.listed_page(connection, Filter(status="dead", error="no such", event_type_id=3))
     (plan,) = plans
     assert "Index Scan Backward using jobs_dead" in plan, plan
+
+
+@pytest.fixture(scope="module")
+def ended(server_url: str, template: str) -> Iterator[str]:
+    """Many jobs that succeeded, with statistics, and none that was cancelled."""
+    columns = "id, event_type_id, user_id, priority, event_data, correlation_id, position, attempt"
+    for name in fresh(server_url, template):
+        with psycopg.connect(name, autocommit=True) as connection:
+            connection.execute(
+                f"insert into v7.finished_jobs ({columns}, status, retry_count, suspect, created_at, finished_at) "
+                "select i, i % 10, i, 0, '{}', 'c', i, 1, 'succeeded', 0, false, now(), now() "
+                "from generate_series(1, 10000) i"
+            )
+            connection.execute("vacuum analyze v7.finished_jobs")
+        yield name
+
+
+def looked_at(plan: dict[str, Any]) -> float:
+    """How many rows of tables a statement read."""
+    own = 0.0
+    if "Relation Name" in plan:
+        own = (plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)) * plan["Actual Loops"]
+    return own + sum(looked_at(each) for each in plan.get("Plans", []))
+
+
+@pytest.mark.fault(68)
+@pytest.mark.parametrize("more", [{}, {"event_type_id": 3}, {"finished_from": LONG_AGO}], ids=["alone", "type", "time"])
+@pytest.mark.parametrize("status", ["cancelled", "succeeded"])
+def test_no_page_of_finished_jobs_looks_at_all(ended: str, status: str, more: dict[str, Any]) -> None:
+    looked: list[float] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        with psycopg.connect(ended) as plain:
+            ((found,),) = plain.execute(f"explain (analyze, format json) {statement}", parameters).fetchall()
+        looked.append(looked_at(found[0]["Plan"]))
+
+    with pytest.MonkeyPatch.context() as patch, listing.reading(ended) as connection:
+        patch.setattr(jobs, "LOOKED_MAX", 300)
+        sa.event.listen(connection, "before_cursor_execute", note)
+        page = listing.listed_page(connection, Filter(status=status, **more))
+    assert page.next_after == {"cancelled": 9_701}.get(status, page.next_after)
+    assert len(page.jobs) == (20 if status == "succeeded" else 0)
+    assert looked and max(looked) <= 310, looked

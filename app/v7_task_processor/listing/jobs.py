@@ -16,8 +16,8 @@ from ..schema import QUEUED, SCHEMA, Time, failures, finished_jobs, jobs, worker
 from .session import REDACT
 
 LOOKED_MAX = 100_000
-INDEXED = {"status", "finished_from", "finished_until"}
-"""Parts of a filter that an index or the partitions serve."""
+FINISHED_BY = {"finished_from", "finished_until"}
+"""Parts of a filter that the partitions of the history serve."""
 # The view, as a migration makes it: it is not in the metadata, since Alembic would take it for a table.
 all_jobs = sa.table("all_jobs", *(sa.column(c.name, c.type) for c in finished_jobs.columns), schema=SCHEMA)
 
@@ -125,10 +125,11 @@ def jobs_page(
     none, and the next one goes on after those that were looked at.
     """
     table = source(which)
-    inner = conditions(table, only(which, INDEXED))
+    served = {*FINISHED_BY, "status"} if which.status in LIVE else FINISHED_BY
+    inner = conditions(table, only(which, served))
     if after is not None:
         inner.append(table.c.id < after)
-    rest = only(which, set(Filter.__struct_fields__) - INDEXED)
+    rest = only(which, set(Filter.__struct_fields__) - served)
     return newest(connection, table, inner, rest, ["id"], limit, event_chars_max)
 
 
