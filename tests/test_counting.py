@@ -81,6 +81,23 @@ async def test_ended_processes_are_folded_and_the_sum_stays(connection: Connecti
     assert total(database_url) == (10, 10, 5.0)
 
 
+async def test_a_sum_falls_by_no_fold(connection: Connection, database_url: str) -> None:
+    """0.1 + 0.2 + 0.3 is more than 0.1 + 0.5, by a bit, and Prometheus takes what falls for one that began anew."""
+    ended = []
+    for seconds in (0.1, 0.2, 0.3):
+        made = account()
+        made.counts.observe(families.CLAIM_DURATION, [seconds])
+        await made.write(connection)
+        ended.append(made.source)
+    before = total(database_url)
+    await connection.execute(
+        "update v7.metrics set written_at = now() - interval '1 h' where source = any(%s::uuid[])", [ended[1:]]
+    )
+    assert await fold(connection, 60) == 2
+    assert total(database_url) == before
+    assert before[2] == pytest.approx(0.6, abs=3e-6)
+
+
 async def test_who_was_folded_and_lives_goes_on_without_counting_twice(
     connection: Connection, database_url: str
 ) -> None:

@@ -1,9 +1,11 @@
 """What a process counts of the events that telemetry publishes."""
 
+import itertools
+
 import pytest
 
 from v7_task_processor.observability import counts as module
-from v7_task_processor.observability import logs, telemetry
+from v7_task_processor.observability import families, logs, telemetry
 from v7_task_processor.observability.counts import TYPES_MAX, Counts, collect
 
 
@@ -86,3 +88,17 @@ def test_what_is_kept_elsewhere_is_subtracted(counts: Counts) -> None:
     assert counts.numbers["v7_jobs_claimed_total||"] == [2]
     assert counts.numbers["v7_claim_duration_seconds||"][-1] == 0.25
     assert told(counts)["v7_claim_duration_seconds||"] == 1
+
+
+def test_a_sum_is_the_same_in_whatever_order_its_parts_are_added() -> None:
+    """Processes and statements add them in orders of their own, and a scrape must not see a sum that fell."""
+    parts = []
+    for seconds in ([0.1], [0.2] * 7, [0.3, 1e-7, 12.7], [86_399.9], [3e-6]):
+        counts = Counts()
+        counts.observe(families.CLAIM_DURATION, seconds)
+        parts.append(counts.numbers["v7_claim_duration_seconds||"][-1])
+        assert parts[-1] == pytest.approx(sum(seconds), abs=1e-6)
+        assert (parts[-1] * 2**20).is_integer()
+    year = 365 * 86_400 * 200.0  # of two hundred handlers at once
+    sums = {sum(order, start) for order in itertools.permutations([*parts, year]) for start in (0.0, parts[0])}
+    assert len(sums) == 2, "one for each start"

@@ -81,7 +81,7 @@ def test_the_name_of_the_database_cannot_be_resolved(
         wait_until(lambda: get(address, "/readyz") == 200, "it is ready")
         assert post(address, EVENT)[0] == 200
         names.mode, asked = mode, names.asked
-        cluster.sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'v7%'")
+        cluster.sql("select pg_terminate_backend(pid, 10000) from pg_stat_activity where application_name like 'v7%'")
         gone_at = time.monotonic()
         while time.monotonic() - gone_at < 15:
             sent_at = time.monotonic()

@@ -10,6 +10,10 @@ from .families import OTHER, Family
 TYPES_MAX = 2 * families.TYPES_MAX
 """Types that a process tells apart. Which have a label is decided where all are known: when they are read."""
 
+SECOND_PARTS = 2**20
+"""Sums are kept in parts of a second that floats add exactly, so that they are the same in whatever order rows of many
+processes are added: one that fell by its last bit would pass for a counter that began anew."""
+
 Numbers = dict[str, list[float]]
 """By `Family.key`: one number for a counter; for a histogram its buckets, what is beyond them, and the sum."""
 
@@ -40,7 +44,7 @@ class Counts:
             numbers[place] += upto - passed
             passed = upto
         numbers[-2] += len(ordered) - passed
-        numbers[-1] += sum(ordered)
+        numbers[-1] += round(sum(ordered) * SECOND_PARTS) / SECOND_PARTS
 
     def series(self, family: Family, event_type_id: int | None = None, label: str = "") -> list[float]:
         key = family.key("" if event_type_id is None else self.named(event_type_id), label)
