@@ -98,6 +98,25 @@ async def test_an_error_at_the_commit_is_no_success(pooler: Pooler) -> None:
         assert await rows(connection, "select count(*) from v7.jobs") == [(0,)]
 
 
+async def test_a_job_that_cannot_be_claimed_is_found_behind_a_pooler(pooler: Pooler) -> None:
+    """By transactions in transactions, of which nothing remains; also where it is the commit that is refused."""
+    async with await database.connect(pooler.url, CLAIMS) as claims, await database.connect(pooler.url, HOT) as records:
+        worker_id = await worker(records, await a_node(records))
+        bad, good = await add(records, 2)
+        await records.execute("""create function refuse() returns trigger language plpgsql as $$
+            begin if not new.suspect then raise exception 'not this one'; end if; return null; end $$""")
+        await records.execute("""create constraint trigger refuse after update on v7.jobs deferrable
+            initially deferred for each row execute function refuse()""")
+        asked = queue.Asked(1, EVERYTHING, queue.BEGINNING)
+        for passed_over, expected in (([], bad), ([bad], good)):
+            positions = await rows(records, "select position from v7.jobs where id = any(%s)", passed_over)
+            (found,) = await queue.unclaimable(claims, worker_id, asked, [each for (each,) in positions])
+            assert (found.job_id, str(found.error).splitlines()[0]) == (expected, "not this one")
+        await records.execute("update v7.jobs set suspect = true")
+        assert await queue.unclaimable(claims, worker_id, queue.Asked(1, EVERYTHING, None)) == []
+        assert await rows(records, "select distinct status, attempt from v7.jobs") == [("queued", 0)]
+
+
 async def test_a_statement_in_a_transaction_is_part_of_it(pooler: Pooler) -> None:
     async with await database.connect(pooler.url, HOT) as connection:
         with pytest.raises(ZeroDivisionError):

@@ -28,8 +28,6 @@ PRUNE_SECONDS = 3600.0
 REFUSED_SECONDS, REFUSED_MAX = 60.0, 1000
 AGAIN_SECONDS = 10.0
 """After a chore that failed, at most."""
-DAMAGE = "XX"
-"""The class of SQLSTATE for a row that is broken on disk."""
 
 
 async def run_every(seconds: float, what: str, step: Callable[[], Awaitable[float | None]]) -> None:
@@ -107,7 +105,7 @@ async def due_seconds(connection: Connection) -> float | None:
     try:
         return await queue.next_due_seconds(connection)
     except psycopg.Error as error:
-        if connection.closed or not (error.sqlstate or "").startswith(DAMAGE):
+        if connection.closed or not queue.is_damage(error):
             raise
         return 0.0  # who promotes passes over it
 
@@ -120,7 +118,7 @@ async def promote_past(connection: Connection, refused: set[int]) -> tuple[int, 
         try:
             return await queue.promote(connection, batch, refused), batch
         except psycopg.Error as error:
-            passable = queue.is_refusal(error) or (error.sqlstate or "").startswith(DAMAGE)
+            passable = queue.is_refusal(error) or queue.is_damage(error)
             if not passable or len(refused) >= REFUSED_MAX:
                 raise
             if batch == 1 and (job_id := await queue.first_due(connection, refused)) is not None:

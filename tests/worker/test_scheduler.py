@@ -26,7 +26,7 @@ from ..support import EVERYTHING, add, node, rows
 
 @contextlib.asynccontextmanager
 async def scheduling(
-    database_url: str, connection: Connection, folder: Path, registry: Registry
+    database_url: str, connection: Connection, folder: Path, registry: Registry, *, lone: bool = False
 ) -> AsyncIterator[Scheduler]:
     settings = Settings()
     assignment = Assignment(settings=settings, role="worker", node_id=await node(connection), token="t")
@@ -38,7 +38,7 @@ async def scheduling(
     recorder = Recorder(settings, session, section)
     executor = Executor(settings, registry, section, recorder.add)
     recorder.on_written, recorder.on_returned = executor.dispatch, executor.returned
-    scheduler = Scheduler(session, executor, recorder, EVERYTHING, lone=False)
+    scheduler = Scheduler(session, executor, recorder, EVERYTHING, lone=lone)
     recording = asyncio.create_task(recorder.run())
     try:
         yield scheduler

@@ -23,6 +23,7 @@ from .acts import (
     why_not,
 )
 from .audit import Hand, note_act, prune_audit
+from .blame import Asked, Unclaimable, unclaimable
 from .claiming import (
     BEGINNING,
     FIRST,
@@ -61,7 +62,7 @@ from .operations import (
     stop_operation,
     take_operation,
 )
-from .refusal import is_refusal, lacks_partition, left_running, write_past
+from .refusal import is_damage, is_refusal, lacks_partition, left_running, write_past
 from .server import Change, recognise
 from .statement import Statement, literal
 from .waiting import first_due, next_due_seconds, promote
@@ -89,6 +90,7 @@ __all__ = [
     "FIRST",
     "LAST",
     "MAY",
+    "Asked",
     "Beat",
     "Change",
     "Claim",
@@ -108,6 +110,7 @@ __all__ = [
     "Running",
     "Served",
     "Statement",
+    "Unclaimable",
     "act_on",
     "add_days",
     "beat",
@@ -130,6 +133,7 @@ __all__ = [
     "give_up_node",
     "has_tomorrow",
     "held_by",
+    "is_damage",
     "is_refusal",
     "lacks_partition",
     "last_position",
@@ -172,6 +176,7 @@ __all__ = [
     "suspects_wait",
     "take_operation",
     "taken_away",
+    "unclaimable",
     "unregister",
     "wake",
     "why_not",

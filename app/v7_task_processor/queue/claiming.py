@@ -1,5 +1,6 @@
 """Taking jobs, the best first."""
 
+from collections.abc import Collection
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -65,8 +66,10 @@ async def claim(
     frontier: Frontier,
     served: Served,
     bytes_max: int = LAST,
+    passed_over: Collection[int] = (),
 ) -> Claim:
-    """Take up to `batch` jobs, the best first, and none more once their `event_data` is `bytes_max` long.
+    """Take up to `batch` jobs, the best first, and none more once their `event_data` is `bytes_max` long; none of those
+    whose positions are `passed_over`.
 
     A worker that is not registered (any more) takes none.
     """
@@ -78,7 +81,8 @@ async def claim(
         frontier_priority=frontier.priority,
         frontier_position=frontier.position,
         horizon=frontier.horizon,
-        **_served(served),
+        passed_over=list(passed_over),
+        **serving(served),
     )
     return claimed(rows, batch)
 
@@ -91,6 +95,7 @@ async def claim_limited(
     served: Served,
     full_types: frozenset[int],
     bytes_max: int = LAST,
+    passed_over: Collection[int] = (),
 ) -> Claim:
     """As `claim`, of each type no more than its limit has room for. `full_types`: as the last claim answered.
 
@@ -106,21 +111,25 @@ async def claim_limited(
         frontier_position=frontier.position,
         horizon=frontier.horizon,
         probed_types=list(full_types),
-        **_served(served),
+        passed_over=list(passed_over),
+        **serving(served),
     )
     full = frozenset(map(int, head[5].split(","))) if head[5] else frozenset()
     return Claim(head[1] == 1, head[10], in_order(taken), len(taken) == batch or head[7] == 1, full)
 
 
-async def claim_suspect(connection: Connection, worker_id: int, served: Served) -> Claim:
+async def claim_suspect(
+    connection: Connection, worker_id: int, served: Served, passed_over: Collection[int] = ()
+) -> Claim:
     """Take one suspect, for a worker that runs nothing beside it; of no type that is full.
 
     Raises psycopg.errors.LockNotAvailable where other claims do not end.
     """
-    return claimed(await _claim_suspect.after(_lock_limits, connection, worker_id=worker_id, **_served(served)), 1)
+    values = {"worker_id": worker_id, "passed_over": list(passed_over), **serving(served)}
+    return claimed(await _claim_suspect.after(_lock_limits, connection, **values), 1)
 
 
-def _served(served: Served) -> dict[str, object]:
+def serving(served: Served) -> dict[str, object]:
     return {
         "serves_all": served.all_types,
         "open_types": served.open_types,

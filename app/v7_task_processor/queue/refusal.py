@@ -12,6 +12,8 @@ Item = TypeVar("Item")
 
 REFUSALS = ("22", "23", "54", "P0")
 """Classes of SQLSTATE that one row of a batch can cause: data, constraints, limits, somebody's triggers."""
+DAMAGE = "XX"
+"""The class of SQLSTATE for a row that is broken on disk."""
 
 
 def is_refusal(error: Exception) -> bool:
@@ -21,6 +23,11 @@ def is_refusal(error: Exception) -> bool:
     if isinstance(error, psycopg.Error) and error.sqlstate:
         return error.sqlstate.startswith(REFUSALS)
     return isinstance(error, psycopg.DataError | UnicodeError)
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether a row that is broken on disk may be to blame; or an index, or Postgres itself."""
+    return isinstance(error, psycopg.Error) and (error.sqlstate or "").startswith(DAMAGE)
 
 
 def lacks_partition(error: Exception) -> bool:

@@ -13,6 +13,7 @@
 -- on the two. Where the sequence has not moved since, nothing is newer, and the index below the frontier is not read:
 -- with many priorities that is all its dead entries (jobs_queue has no better way to a position).
 -- A limit in a CTE by ctid, because the rows were just locked: no second look-up by primary key.
+-- Jobs that Postgres refuses to set running are passed over by position: the indexes have it, and not the id.
 -- The length of a large value that is not compressed is in its header; octet_length alone would read all of it, of jobs
 -- too that bytes_max leaves in the queue.
 with fresh as materialized (
@@ -24,6 +25,7 @@ with fresh as materialized (
       and (:serves_all::boolean or event_type_id = any(:open_types::bigint[]))
       and event_type_id <> all(:closed_types::bigint[])
       and priority < :frontier_priority::bigint and position > :horizon::bigint
+      and position <> all(:passed_over::bigint[])
       and (select last_value from v7.position) > :horizon::bigint
     order by priority, position limit :batch::integer for no key update skip locked),
 rest as materialized (
@@ -35,6 +37,7 @@ rest as materialized (
       and (:serves_all::boolean or event_type_id = any(:open_types::bigint[]))
       and event_type_id <> all(:closed_types::bigint[])
       and (priority, position) > (:frontier_priority::bigint, least(:frontier_position::bigint, :horizon::bigint))
+      and position <> all(:passed_over::bigint[])
     order by priority, position
     limit greatest(0, :batch::integer - (select count(*) from fresh)) for no key update skip locked),
 best as (

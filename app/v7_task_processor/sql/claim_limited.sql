@@ -15,6 +15,7 @@
 -- of those heads. What was found in both ways is merged in order, and cut to the batch: the order is exact.
 -- A probe orders by the type too, and compares it by <= instead of =, so that no other index can serve it: where the
 -- statistics knew of no queued row, the queue's own was taken, and all of the queue passed over for each type.
+-- A probe passes over the jobs that Postgres refuses (see claim.sql) from its head on: it would find no other else.
 -- A queued suspect counts as if it ran: it is left a place, else whoever claims all the time fills each within
 -- milliseconds, and a lone worker, which looks once a second, finds none as long as there is a backlog. Whatever its
 -- priority: it is taken within a second or two, or as soon as a process has started. Whoever claims of its type is on a
@@ -61,6 +62,7 @@ fresh as materialized (
       and (:serves_all::boolean or event_type_id = any(:open_types::bigint[]))
       and event_type_id not in (select event_type_id from shut)
       and priority < :frontier_priority::bigint and position > :horizon::bigint
+      and position <> all(:passed_over::bigint[])
       and (select last_value from v7.position) > :horizon::bigint
     order by priority, position limit :batch::integer for no key update skip locked),
 rest as materialized (
@@ -72,6 +74,7 @@ rest as materialized (
       and (:serves_all::boolean or event_type_id = any(:open_types::bigint[]))
       and event_type_id not in (select event_type_id from shut)
       and (priority, position) > (:frontier_priority::bigint, least(:frontier_position::bigint, :horizon::bigint))
+      and position <> all(:passed_over::bigint[])
     order by priority, position
     limit greatest(0, :batch::integer - (select count(*) from fresh)) for no key update skip locked),
 scanned as materialized (
@@ -87,6 +90,7 @@ heads as materialized (
         select priority, position from v7.jobs
         where status = 'queued' and not suspect
           and event_type_id >= types.event_type_id and event_type_id <= types.event_type_id
+          and position <> all(:passed_over::bigint[])
         order by event_type_id, priority, position limit 1) as head
     where types.probed and types.room > 0 and types.event_type_id <> all(:closed_types::bigint[])
       and (:serves_all::boolean or types.event_type_id = any(:open_types::bigint[]))),
@@ -106,6 +110,7 @@ probed as materialized (
         where status = 'queued' and not suspect and event_type_id >= best_heads.event_type_id
           and (event_type_id, priority, position)
               <= (best_heads.event_type_id, last_head.priority, last_head.position)
+          and position <> all(:passed_over::bigint[])
         order by event_type_id, priority, position limit best_heads.room for no key update skip locked) as own),
 found as materialized (
     select ctid, priority, position, bytes from scanned

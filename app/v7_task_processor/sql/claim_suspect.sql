@@ -16,6 +16,7 @@ next as materialized (
       and (:serves_all::boolean or event_type_id = any(:open_types::bigint[]))
       and event_type_id <> all(:closed_types::bigint[])
       and event_type_id not in (select event_type_id from full_types)
+      and position <> all(:passed_over::bigint[])
     order by priority, position limit 1 for no key update skip locked),
 claimed as (
     update v7.jobs set status = 'running', attempt = attempt + 1, worker_id = :worker_id::bigint,

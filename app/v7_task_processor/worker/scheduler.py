@@ -8,15 +8,19 @@ import psycopg
 from .. import queue
 from ..job import Job
 from ..observability import logs, telemetry
-from ..queue import Claim, Frontier, Restrictions, Served
+from ..queue import BEGINNING, Asked, Claim, Frontier, Restrictions, Served
 from .executor import BYTES_MAX, Executor
+from .forked import connect
 from .frontier import Cursor
+from .passed_over import PassedOver
 from .recorder import BATCH, Recorder
-from .session import Rescued, Session
+from .session import CLAIMS, Rescued, Session
 from .slots import now
 
 log = logs.get(__name__)
 POLL_SECONDS = 1.0
+REST_SECONDS = 0.2
+"""After a claim that was refused for the sake of no job that could be passed over."""
 
 
 class Scheduler:
@@ -41,6 +45,11 @@ class Scheduler:
         self.drained = self.gave_back = False
         """`gave_back`: something stands again where the claims of others have passed, and they were not told."""
         self.batch_max = BATCH
+        self.asked: Asked
+        """What the last claim asked for."""
+        self.unread: Exception | None = None
+        """Why the answer to the last claim, of one, could not be read."""
+        self.passed_over = PassedOver()
 
     async def run(self) -> None:
         """Claim until the executor drains. Raises Rescued."""
@@ -83,7 +92,8 @@ class Scheduler:
             self.executor.dispatch_soon()
         else:
             self.executor.dispatch()
-            self.empty_claims += not claim.jobs
+            # With a suspect that is passed over a lone worker lives on: the next one would meet it at once.
+            self.empty_claims += not claim.jobs and not self.passed_over.until
 
     async def wait(self, event: asyncio.Event) -> None:
         """Until the event, or until it is time to look by oneself."""
@@ -94,18 +104,33 @@ class Scheduler:
             pass
 
     async def claim(self, batch: int) -> tuple[Claim, int]:
-        """What was claimed, and under which identity: it may be another by the time of the answer."""
+        """What was claimed, and under which identity: it may be another by the time of the answer.
+
+        Where one job is in the way nothing was, and there is more: the next claim is half as large, or passes over it.
+        """
         worker_id = self.session.worker_id
-        began = now()
-        if self.lone:
-            claim = await self.claim_suspect(worker_id)
-            tell_claimed(claim.jobs, now() - began)
-            return claim, worker_id
         if self.generation != self.session.generation:
             self.generation, self.cursor = self.session.generation, Cursor()
-        if not self.cursor.sequence:
+        if not self.lone and not self.cursor.sequence:
             self.cursor.begin(now(), await queue.last_position(self.session.claims))
-        # After an answer that never came ask for less: large events over a slow line take longer than it may.
+        if (unread := self.unread) is not None:
+            self.unread = None
+            await self.pass_over(worker_id, unread)
+        try:
+            return await (self.claim_suspect(worker_id) if self.lone else self.claim_best(worker_id, batch)), worker_id
+        except (psycopg.Error, UnicodeError) as error:
+            if not queue.is_refusal(error) and not queue.is_damage(error):
+                raise
+            if getattr(error, "sqlstate", None) is None:
+                await self.give_up_unread(error)
+            if self.asked.batch == 1:
+                await self.pass_over(worker_id, error)
+            return Claim(True, 0, [], True), worker_id
+
+    async def claim_best(self, worker_id: int, batch: int) -> Claim:
+        began = now()
+        # After an answer that never came ask for less: large events over a slow line take longer than it may. And after
+        # a refusal: ever smaller claims lead up to the job that is to blame.
         limit = self.batch_max
         batch = min(batch, limit)
         self.batch_max = max(1, batch // 2)
@@ -116,21 +141,24 @@ class Scheduler:
         self.cursor.took(looked, in_order, began, ended)
         tell_claimed(claim.jobs, ended - began)
         self.batch_max = min(BATCH, limit + max(1, limit // 4))
-        return claim, worker_id
+        return claim
 
     async def claim_from(self, looked: Frontier, worker_id: int, batch: int, bytes_max: int) -> tuple[Claim, Claim]:
         """What was claimed, and what of it stands in the global order, in which the frontier goes on."""
         connection, served, full = self.session.claims, self.served, self.full
+        passed = self.passed_over.at(now())
+        self.asked = Asked(batch, served, looked, full if self.limited else None)
         if not self.limited:
-            claim = await queue.claim(connection, worker_id, batch, looked, served, bytes_max)
+            claim = await queue.claim(connection, worker_id, batch, looked, served, bytes_max, passed)
             return claim, claim
         try:
-            claim = await queue.claim_limited(connection, worker_id, batch, looked, served, full, bytes_max)
+            claim = await queue.claim_limited(connection, worker_id, batch, looked, served, full, bytes_max, passed)
         except psycopg.errors.LockNotAvailable:
             # Another claim stands still, perhaps with its server process. What has no limit goes on.
             open_only = served._replace(closed_types=sorted(self.limited.union(served.closed_types)))
             self.full = self.limited
-            claim = await queue.claim(connection, worker_id, batch, looked, open_only, bytes_max)
+            self.asked = Asked(batch, open_only, looked)
+            claim = await queue.claim(connection, worker_id, batch, looked, open_only, bytes_max, passed)
             return claim, claim
         if self.served is served and self.full is full:
             self.full = claim.full_types
@@ -138,10 +166,47 @@ class Scheduler:
         return claim, claim._replace(jobs=[job for job in claim.jobs if job.event_type_id not in full])
 
     async def claim_suspect(self, worker_id: int) -> Claim:
+        began = now()
+        self.asked = Asked(1, self.served, None)
+        passed = self.passed_over.at(began)
         try:
-            return await queue.claim_suspect(self.session.claims, worker_id, self.served)
+            claim = await queue.claim_suspect(self.session.claims, worker_id, self.served, passed)
         except psycopg.errors.LockNotAvailable:
-            return Claim(True, 0, [], False)
+            claim = Claim(True, 0, [], False)
+        tell_claimed(claim.jobs, now() - began)
+        return claim
+
+    async def give_up_unread(self, why: Exception) -> None:
+        """Postgres gave out jobs, and a text among them is broken, so that nobody knows which jobs they are.
+
+        Raises OperationalError, after which they are released, as those are whose answer was lost.
+        """
+        if self.asked.batch == 1:
+            self.unread = why
+            if self.asked.frontier is not None:
+                self.asked = self.asked._replace(frontier=BEGINNING)  # where the next claim begins, too
+        await self.session.claims.close()
+        raise psycopg.OperationalError(logs.said(why)) from why
+
+    async def pass_over(self, worker_id: int, why: Exception) -> None:
+        """Find the job for whose sake the last claim, of one, was refused, and let the next ones go past it.
+
+        Where none is found (others try it now, or an index is broken), or too many are passed over, it rests: here and
+        not in the session, since this may last, and whoever drains the node meanwhile is to be heard.
+        """
+        passed = self.passed_over.at(now())
+        # On a connection of its own: what is given back meanwhile would be taken back with what is tried.
+        async with await connect(self.session.url, CLAIMS) as connection:
+            found = await queue.unclaimable(connection, worker_id, self.asked, passed)
+        added = self.passed_over.add(found, now())
+        for job_id, _, error in added:
+            log.error(
+                "Postgres refuses to let a job be claimed; passing over it", job_id=job_id, error=logs.said(error)
+            )
+        if not added:
+            if self.session.seldom.allows(why):
+                log.warning("nothing can be claimed; trying again", error=logs.said(why))
+            await asyncio.sleep(REST_SECONDS)
 
     def heed(self, restrictions: Restrictions) -> None:
         """Claim from now on no more than operators let it."""
