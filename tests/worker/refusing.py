@@ -32,6 +32,10 @@ HINDRANCES = {
     "a trigger that meets damage": REFUSE.format("XX001", "trigger", "before", ""),
     "a check": "alter table v7.jobs add constraint no_13 check (user_id <> 13 or status <> 'running')",
 }
+VETO = """
+create function refuse() returns trigger language plpgsql as $$ begin return null; end $$;
+create trigger refuse before update on v7.jobs for each row
+    when (new.user_id = 13 and new.status = 'running') execute function refuse()"""
 MEND = "drop function if exists refuse() cascade; alter table v7.jobs drop constraint if exists no_13"
 
 

@@ -18,7 +18,7 @@ from v7_task_processor.worker.frontier import PLAIN_SECONDS_MAX
 from v7_task_processor.worker.slots import now
 
 from ..support import event, rows
-from .refusing import BAD, GOOD, HINDRANCES, MEND, MODES, add, at, by_hand, claiming, of_user
+from .refusing import BAD, GOOD, HINDRANCES, MEND, MODES, VETO, add, at, by_hand, claiming, of_user
 from .refusing import mended as mended
 
 
@@ -217,3 +217,20 @@ async def test_a_lone_worker_lives_on_while_it_passes_over_a_suspect(
             while one.scheduler.empty_claims < 5:
                 await asyncio.sleep(0.01)
         running.cancel()
+
+
+@pytest.mark.fault(48)
+@pytest.mark.parametrize("batch", [1, 16])
+async def test_a_trigger_that_vetoes_without_a_word_is_named_as_well(
+    database_url: str, connection: Connection, tmp_path: Path, batch: int
+) -> None:
+    """Its row is found and not changed, for ever: without an error a worker would ask again at once, and again."""
+    users = at(0, 1, 20)
+    ids = await add(connection, users)
+    async with claiming("plain", database_url, connection, tmp_path) as one:
+        by_hand(database_url, VETO)
+        assert sorted(await one.claim_all(batch)) == of_user(ids, users, GOOD)
+        assert sorted(one.blamed()) == of_user(ids, users, BAD)
+        assert {line["error"] for line in one.logged} == {"a trigger leaves it as it is, without a word"}
+        claim, _ = await one.scheduler.claim(batch)
+        assert not claim.jobs and not claim.more

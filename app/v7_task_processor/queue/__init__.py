@@ -23,7 +23,7 @@ from .acts import (
     why_not,
 )
 from .audit import Hand, note_act, prune_audit
-from .blame import Asked, Unclaimable, unclaimable
+from .blame import Asked, Unclaimable, Vetoed, unclaimable
 from .claiming import (
     BEGINNING,
     FIRST,
@@ -111,6 +111,7 @@ __all__ = [
     "Served",
     "Statement",
     "Unclaimable",
+    "Vetoed",
     "act_on",
     "add_days",
     "beat",

@@ -3,10 +3,19 @@
 from collections.abc import Collection
 from typing import NamedTuple
 
+import psycopg
+
 from ..deadline import STATEMENT_SECONDS_MAX, Connection, deadline
 from .claiming import Frontier, Served, serving
 from .refusal import is_damage, is_refusal
 from .statement import Statement
+
+
+class Vetoed(psycopg.errors.RaiseException):
+    """A trigger leaves a job as it is, without a word."""
+
+    def __init__(self) -> None:
+        super().__init__("a trigger leaves it as it is, without a word")
 
 
 class Asked(NamedTuple):
@@ -45,7 +54,8 @@ async def unclaimable(
             for job_id, position in await first_of(connection, asked, passed_over):
                 try:
                     async with connection.transaction():
-                        await _try_claim(connection, worker_id=worker_id, id=job_id, **serving(asked.served))
+                        if not await _try_claim(connection, worker_id=worker_id, id=job_id, **serving(asked.served)):
+                            raise Vetoed
                 except Exception as error:  # also what this side cannot read
                     if not is_refusal(error) and not is_damage(error):
                         raise

@@ -24,8 +24,9 @@
 -- that wait for the one that runs would hold all the places of their types until then. A node has as many lone workers
 -- as others, and each that runs a suspect is one more row of workers: so what is left is those rows, less two for each
 -- suspect that runs. Not exact (a lone one that is idle counts, and nodes that do not serve the type do): a place too
--- many is left for no longer than a suspect runs. Without suspects one look at an empty index is all that it costs
--- (0.02 ms, measured); of very many, a thousand are looked at (0.6 ms), and the others when these have run.
+-- many is left for no longer than a suspect runs. One that Postgres refuses (see queue/blame.py) keeps its place until
+-- it is mended, or cancelled: only its lone workers know of that. Without suspects one look at an empty index is all
+-- that it costs (0.02 ms, measured); of very many, a thousand are looked at (0.6 ms), and the others when these ran.
 -- Types are told apart by hashed subplans and by one aggregate over all: a join would be planned as a nested loop,
 -- a thousand types by a thousand.
 with suspects as materialized (

@@ -1,6 +1,7 @@
 """Claims jobs for the executor: the best first, as many as will start soon, over all that breaks."""
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 
 import psycopg
@@ -60,7 +61,8 @@ class Scheduler:
             if self.drained:
                 if self.gave_back:
                     self.gave_back = False
-                    await self.session.attempt(lambda: queue.wake(self.session.claims, back=True))
+                    with contextlib.suppress(psycopg.Error):  # a hint: the queue of notifications may be full
+                        await queue.wake(self.session.claims, back=True)
                 self.empty_claims += 1  # a lone worker ends of them
                 self.wake.clear()
                 await self.wait(self.wake)
@@ -108,14 +110,14 @@ class Scheduler:
 
         Where one job is in the way nothing was, and there is more: the next claim is half as large, or passes over it.
         """
+        if (unread := self.unread) is not None:
+            self.unread = None
+            await self.pass_over(self.session.worker_id, unread)
         worker_id = self.session.worker_id
         if self.generation != self.session.generation:
             self.generation, self.cursor = self.session.generation, Cursor()
         if not self.lone and not self.cursor.sequence:
             self.cursor.begin(now(), await queue.last_position(self.session.claims))
-        if (unread := self.unread) is not None:
-            self.unread = None
-            await self.pass_over(worker_id, unread)
         try:
             return await (self.claim_suspect(worker_id) if self.lone else self.claim_best(worker_id, batch)), worker_id
         except (psycopg.Error, UnicodeError) as error:
@@ -137,6 +139,8 @@ class Scheduler:
         looked = self.cursor.next(began)
         bytes_max = max(1, BYTES_MAX - self.executor.buffered_bytes)
         claim, in_order = await self.claim_from(looked, worker_id, batch, bytes_max)
+        if claim.registered and claim.more and not claim.jobs and self.asked.full_types is None:
+            raise queue.Vetoed  # it found some, and changed none
         ended = now()
         self.cursor.took(looked, in_order, began, ended)
         tell_claimed(claim.jobs, ended - began)
