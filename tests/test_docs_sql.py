@@ -8,6 +8,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from v7_task_processor import database
+
 from .conftest import fresh
 from .population import populate
 
@@ -40,7 +42,8 @@ def url(server_url: str, template: str) -> Iterator[str]:
 
 @pytest.fixture
 def populated(url: str) -> Iterator["psycopg.Connection[Any]"]:
-    with psycopg.connect(url, autocommit=True) as connection:
+    with database.connect_to_wait(url) as connection:
+        connection.autocommit = True
         yield connection
 
 

@@ -37,7 +37,7 @@ select relname from pg_class where relnamespace = 'v7'::regnamespace and relkind
 def contents(url: str) -> dict[str, list[tuple[Any, ...]]]:
     """All rows of all tables, with their columns' names first."""
     found = {}
-    with psycopg.connect(url) as connection:
+    with database.connect_to_wait(url) as connection:
         for (name,) in connection.execute(TABLES).fetchall():
             cursor = connection.execute(f"select * from v7.{name} t order by t::text".encode())
             assert cursor.description is not None

@@ -94,10 +94,10 @@ def test_from_0003_with_jobs_in_it(empty_database_url: str) -> None:
         command.upgrade(config, "0003")
     populate(empty_database_url)
     everything = "select * from v7.all_jobs order by id"
-    with psycopg.connect(empty_database_url) as plain:
+    with database.connect_to_wait(empty_database_url) as plain:
         before = plain.execute(everything).fetchall()
     assert database.migrate(empty_database_url) == ("0003", database.SCHEMA_VERSION)
-    with psycopg.connect(empty_database_url) as plain:
+    with database.connect_to_wait(empty_database_url) as plain:
         assert plain.execute(everything).fetchall() == [(*row, *[None] * 4) for row in before]
     assert len(before) == len(KEYS)
 
