@@ -157,6 +157,7 @@ async def limit(connection: psycopg.AsyncConnection[tuple[object, ...]]) -> None
         await connection.execute("update v7.event_types set concurrency_limit = 5 where event_type_id = 5")
 
 
+@pytest.mark.slow
 @pytest.mark.fault(34)
 async def test_a_transaction_that_its_standby_does_not_have_is_no_success(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -176,6 +177,7 @@ async def test_a_transaction_that_its_standby_does_not_have_is_no_success(
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.fault(34)
 async def test_a_command_that_the_standby_does_not_have_fails(tmp_path: Path) -> None:
     with lonely(tmp_path / "lonely") as server:

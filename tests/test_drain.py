@@ -52,6 +52,7 @@ def beat(url: str) -> None:
         wait_until(lambda: value(url, "select heartbeat_at from v7.workers where node_id is null") != last, "a beat")  # noqa: B023
 
 
+@pytest.mark.slow
 def test_a_drained_node_finishes_what_it_runs_and_takes_nothing(database_url: str, tmp_path: Path) -> None:
     with node(tmp_path / "node", database_url, "run", handlers=HANDLERS) as started:
         address = started.address()

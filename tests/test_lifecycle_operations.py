@@ -68,6 +68,7 @@ def some_way_in(connection: "psycopg.Connection[Any]") -> bool:
     return bool(value(connection, "select done > 0 and finished_at is null from v7.operations"))
 
 
+@pytest.mark.slow
 def test_nodes_that_are_killed_in_the_middle_of_one(
     tmp_path: Path, database_url: str, watching: "psycopg.Connection[Any]"
 ) -> None:

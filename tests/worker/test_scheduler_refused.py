@@ -42,6 +42,7 @@ async def test_a_job_that_is_refused_is_named_once_and_all_others_are_claimed_in
         assert len(one.blamed()) == users.count(BAD), "once"
 
 
+@pytest.mark.slow
 @pytest.mark.fault(48)
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("mode", ["plain", "limited"])
@@ -146,6 +147,7 @@ async def test_what_came_between_a_refusal_and_the_look_for_its_cause_is_not_bla
         assert one.blamed() == ids[:1]
 
 
+@pytest.mark.slow
 @pytest.mark.fault(48)
 @pytest.mark.parametrize("mode", ["plain", "limited", "suspects"])
 async def test_several_workers_blame_nobody_who_is_innocent(

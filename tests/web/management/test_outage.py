@@ -40,6 +40,7 @@ async def test_an_act_whose_answer_was_lost_is_not_known(database_url: str, conn
     assert await one(connection, "priority", job_id) == (-1234567,)
 
 
+@pytest.mark.slow
 @pytest.mark.fault(34)
 async def test_an_act_that_the_standby_does_not_have_is_not_known(tmp_path: Path) -> None:
     """It is done here, and would be gone after a failover: 200 was no word for it."""
