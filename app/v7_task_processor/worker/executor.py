@@ -67,13 +67,15 @@ class Executor:
         self.dispatch_until = self.missed_seconds = 0.0
         self.soon = False
         """The next turn of the loop starts what there is to start."""
+        self.started_at = 0.0
+        """When the last attempt was started."""
         self.waits: list[float] = []
         """Seconds that jobs had waited when they started, since they were last told of."""
         self.pace = Pace()
 
     def wanted(self) -> int:
         """How many jobs to claim now: what can start at once, and what will start within PREFETCH_SECONDS."""
-        if self.draining or self.returning or self.given_up() or not self.section.free:
+        if self.draining or self.returning or self.given_up() or self.is_stuck():
             return 0
         free = max(0, self.concurrency - len(self.running))
         prefetch = min(PREFETCH_MAX, int(self.pace.rate * PREFETCH_SECONDS))
@@ -92,6 +94,11 @@ class Executor:
         self.buffered_bytes += sum([len(job.event_json) for job in jobs])
         if self.returning or self.given_up():  # the answer may have waited for longer than others do
             self.give_back()
+
+    def is_stuck(self) -> bool:
+        """Whether words that cannot be written hold all slots: what is claimed would go stale. In a drain all are taken
+        as well, for a moment, and not to claim meanwhile costs a twentieth of the rate."""
+        return not self.section.free and now() - self.started_at > STALE_SECONDS
 
     def given_up(self) -> bool:
         """Whether others may have taken what this node holds."""
@@ -154,6 +161,7 @@ class Executor:
         attempt = Attempt(item.job, item.worker_id, handler, time, deadline, slot)
         if self.spans is not None:
             attempt.span = self.spans.begin(item.job)
+        self.started_at = time
         self.waits.append(item.job._waited_seconds + time - item.claimed_at)
         self.running.add(attempt)
         self.pace.started += 1
