@@ -10,6 +10,7 @@ def settings(root: Path) -> dict[str, str]:
     """By this machine's memory, and by what is free where the data is."""
     megabyte = 1 << 20
     memory, free = _memory_bytes() // megabyte, shutil.disk_usage(root).free // megabyte
+    wal = min(max(free // 8, 256), 4096)
     return {
         "listen_addresses": "",
         "unix_socket_permissions": "0700",
@@ -19,7 +20,9 @@ def settings(root: Path) -> dict[str, str]:
         "shared_buffers": f"{min(max(memory // 8, 32), 512)}MB",
         "effective_cache_size": f"{max(memory // 2, 64)}MB",
         "max_connections": "200",
-        "max_wal_size": f"{min(max(free // 8, 256), 4096)}MB",
+        "max_wal_size": f"{wal}MB",
+        # Segments of the log that are there are used again: while one is made all commits wait, for up to 0.1 s.
+        "min_wal_size": f"{wal // 4}MB",
         "checkpoint_timeout": "15min",
         "autovacuum_naptime": "10s",
         "jit": "off",
