@@ -51,6 +51,7 @@ def test_everything_is_killed_three_times_under_sixteen_clients(tmp_path: Path) 
     assert all(rows_of[number] <= clients.sent[number] for number in rows_of)
 
 
+@pytest.mark.slow
 @pytest.mark.fault(24)
 def test_postgres_is_killed_and_comes_back_by_itself(tmp_path: Path) -> None:
     with node(tmp_path / "node", None, "run", PORT=free_port(), V7_WORKER_PROCESSES=1) as one:

@@ -56,6 +56,7 @@ def test_a_failover_that_lost_the_last_events_gives_out_none_of_their_ids_again(
     assert said.count("server.changed") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.fault(35)
 async def test_a_crash_of_the_server_is_no_failover(tmp_path: Path) -> None:
     with primary(tmp_path / "a") as server:

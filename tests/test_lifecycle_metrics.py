@@ -113,6 +113,7 @@ def test_all_processes_of_all_nodes_are_one_sum_and_it_outlives_them(database_ur
         assert outcomes(watch.look()) == expected
 
 
+@pytest.mark.slow
 def test_crashes_and_who_was_charged_for_them_are_counted(database_url: str, tmp_path: Path) -> None:
     """By the supervisor, which outlives what it counts."""
     with node(tmp_path / "node", database_url, "run", V7_RETRY_SECONDS=0, V7_MAX_RETRIES=2) as one:

@@ -47,6 +47,7 @@ RAISES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.fault(9, 10, 11, 21)
 def test_whatever_a_handler_raises_fails_it_alone_and_its_process_goes_on(database_url: str, tmp_path: Path) -> None:
     """All of them in one process, one after the other, with neighbours before and behind each."""
