@@ -8,6 +8,7 @@ import pytest
 
 from v7_task_processor import database, queue
 from v7_task_processor.queue import BEGINNING, LAST, Claim, Connection, Frontier
+from v7_task_processor.worker import session
 
 from ..support import EVERYTHING, add, event, rows, until_waiting, worker
 
@@ -248,10 +249,13 @@ async def test_many_that_claim_and_complete_at_once_never_exceed_a_limit(
         nonlocal done
         chance = random.Random(seed)
         full = NONE
-        async with await database.connect(database_url) as own:
+        async with await database.connect(database_url, session.CLAIMS) as own:
             worker_id = await worker(own)
             while done < 450:
-                taken = await claim(own, worker_id, chance.randrange(1, 9), full)
+                try:
+                    taken = await claim(own, worker_id, chance.randrange(1, 9), full)
+                except psycopg.errors.LockNotAvailable:  # the machine is slow, and three others were first
+                    continue
                 full = taken.full_types
                 for job in taken.jobs:
                     running[job.event_type_id] += 1
