@@ -1,6 +1,7 @@
 """Real nodes for the tests: `v7` processes with handlers of the test's own, and what they leave behind."""
 
 import contextlib
+import datetime as dt
 import http.client
 import json
 import os
@@ -174,12 +175,20 @@ def node(
         made.kill_tree()
 
 
-def enqueue(url: str, event_data: object, *, count: int = 1, priority: int = 0, event_type_id: int = 1) -> list[int]:
+def enqueue(
+    url: str,
+    event_data: object,
+    *,
+    count: int = 1,
+    priority: int = 0,
+    event_type_id: int = 1,
+    run_at: dt.datetime | None = None,
+) -> list[int]:
     """Add events by SQL, in one transaction; their ids."""
     with psycopg.connect(url) as connection:
         rows = connection.execute(
-            "select v7.enqueue(%s, 1, %s, %s::json) from generate_series(1, %s)",
-            [event_type_id, priority, json.dumps(event_data), count],
+            "select v7.enqueue(%s, 1, %s, %s::json, run_at => %s) from generate_series(1, %s)",
+            [event_type_id, priority, json.dumps(event_data), run_at, count],
         )
         return [row[0] for row in rows]
 

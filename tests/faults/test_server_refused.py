@@ -1,10 +1,11 @@
 """Jobs that Postgres does not let be claimed: somebody's trigger, and events that are broken on disk."""
 
+import datetime as dt
 import json
-import time
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from ..nodes import Node, enqueue, failures, jobs, node, wait_for_end, wait_until
@@ -16,10 +17,14 @@ TRIGGER = "create trigger refuse before update on v7.jobs for each row execute f
 LARGE = {"text": "x" * 1_000_000}
 
 
-def refuse(cluster: Cluster, *ids: int) -> None:
-    cluster.sql("update v7.jobs set user_id = 13 where id = any(%s)", list(ids))
-    cluster.sql(REFUSE)
-    cluster.sql(TRIGGER)
+def queue_all(url: str, refused: list[int], suspects: list[int]) -> None:
+    """What is scheduled, at once, so that no claim sees a part of it."""
+    with psycopg.connect(url) as connection:
+        connection.execute("update v7.jobs set user_id = 13 where id = any(%s)", [refused])
+        connection.execute("update v7.jobs set suspect = true where id = any(%s)", [suspects])
+        connection.execute(REFUSE)
+        connection.execute(TRIGGER)
+        connection.execute("update v7.jobs set status = 'queued', run_at = null where status = 'scheduled'")
 
 
 def damage(cluster: Cluster) -> None:
@@ -51,18 +56,13 @@ def test_jobs_that_cannot_be_claimed_hold_up_no_other_and_run_when_they_can(
         (beside,) = enqueue(cluster.url, {"do": "sleep", "seconds": 20}, event_type_id=2)
         wait_until(one.starts, "it runs")
         processes = {each.pid for each in one.workers()}
-        pause = """insert into v7.event_types as type (event_type_id, paused_at, paused_by) values (1, now(), 'x')
-            on conflict (event_type_id) do update set paused_at = now(), paused_by = 'x'"""
-        cluster.sql(pause)
-        time.sleep(1.5)  # each worker asks every second
-        ids = enqueue(cluster.url, {}, count=200)
-        suspects = enqueue(cluster.url, {}, count=3)
-        broken = enqueue(cluster.url, LARGE, priority=-1) + enqueue(cluster.url, LARGE)
+        later = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
+        ids = enqueue(cluster.url, {}, count=200, run_at=later)
+        suspects = enqueue(cluster.url, {}, count=3, run_at=later)
+        broken = enqueue(cluster.url, LARGE, priority=-1, run_at=later) + enqueue(cluster.url, LARGE, run_at=later)
         bad = [ids[0], ids[1], ids[100], *suspects[:2]]
-        cluster.sql("update v7.jobs set suspect = true where id = any(%s)", suspects)
-        refuse(cluster, *bad)
         damage(cluster)
-        cluster.sql("update v7.event_types set paused_at = null, paused_by = null")
+        queue_all(cluster.url, bad, suspects)
 
         good = [each for each in ids if each not in bad]
         wait_until(lambda: {*good, suspects[2]} <= set(started(one)), "all others have run")
