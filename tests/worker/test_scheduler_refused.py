@@ -109,6 +109,26 @@ async def test_a_job_that_a_hand_moves_is_tried_at_once(
 
 
 @pytest.mark.fault(48)
+async def test_what_is_claimed_after_the_look_is_under_the_identity_of_then(
+    database_url: str, connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with claiming("plain", database_url, connection, tmp_path) as one:
+        session = one.scheduler.session
+        session.worker_id, later = 0, session.worker_id
+
+        async def looked(*_: Any) -> list[queue.Unclaimable]:
+            session.worker_id = later
+            return [queue.Unclaimable(0, 0, ValueError())]
+
+        monkeypatch.setattr(queue, "unclaimable", looked)
+        ids = await add(connection, at(of=1))
+        one.scheduler.asked = queue.Asked(1, one.scheduler.served, queue.BEGINNING)
+        one.scheduler.unread = ValueError()
+        claim, worker_id = await one.scheduler.claim(1)
+        assert ([job.id for job in claim.jobs], worker_id) == (ids, later)
+
+
+@pytest.mark.fault(48)
 async def test_of_more_than_it_can_pass_over_it_says_so_and_goes_on_when_it_may(
     database_url: str, connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
