@@ -10,14 +10,16 @@ import pytest
 from v7_task_processor import overview, queue
 from v7_task_processor.overview.look import Look
 from v7_task_processor.queue import BEGINNING, Connection, Failure, Statement, literal
+from v7_task_processor.sqlfile import PART
 from v7_task_processor.worker.session import CLAIMS
 
 from .support import EVERYTHING, add, entered, event, rows, take, worker
 
-FILES = {
-    file.name.removesuffix(".sql"): file.read_text()
-    for file in (resources.files("v7_task_processor") / "sql").iterdir()
-}
+FOLDER = resources.files("v7_task_processor") / "sql"
+FILES, PARTS = (
+    {file.name.removesuffix(".sql"): file.read_text() for file in folder.iterdir() if file.is_file()}
+    for folder in (FOLDER, FOLDER / "parts")
+)
 AT_COMMIT = """
 create table seen (setting text not null);
 create function see() returns trigger language plpgsql as $$
@@ -44,12 +46,17 @@ def texts(package: ModuleType) -> set[str]:
     return {thing.text for thing in each if isinstance(thing, Statement | Look)}
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_every_statement_says_why_it_is_there_and_casts_what_it_is_given(name: str) -> None:
-    assert FILES[name].startswith("-- ")
-    assert max(map(len, FILES[name].splitlines())) <= 120
-    uncast = re.findall(r"(?<!:):[a-z_]+\b(?!::)", re.sub("--.*", "", FILES[name]))
+@pytest.mark.parametrize("text", (FILES | PARTS).values(), ids=FILES | PARTS)
+def test_every_statement_says_why_it_is_there_and_casts_what_it_is_given(text: str) -> None:
+    assert text.startswith("-- ")
+    assert max(map(len, text.splitlines())) <= 120
+    uncast = re.findall(r"(?<!:):[a-z_]+\b(?!::)", re.sub("--.*", "", text))
     assert uncast == []
+
+
+def test_every_part_stands_in_several_statements() -> None:
+    used = [name for text in FILES.values() for name in PART.findall(re.sub("--.*", "", text))]
+    assert {name for name in used if used.count(name) > 1} == set(PARTS)
 
 
 def test_placeholders_become_numbers_and_casts_stay() -> None:

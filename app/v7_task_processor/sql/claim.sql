@@ -44,17 +44,10 @@ best as (
     select ctid, sum(bytes) over (rows unbounded preceding) - bytes as bytes_before
     from (select ctid, bytes from fresh union all select ctid, bytes from rest) as found),
 claimed as (
-    update v7.jobs set status = 'running', attempt = attempt + 1, worker_id = :worker_id::bigint,
-        claimed_at = now(), max_retries = coalesce(max_retries, (
-            select own.max_retries from unnest(:limited_types::bigint[], :type_limits::integer[])
-                as own(event_type_id, max_retries) where own.event_type_id = jobs.event_type_id),
-            :max_retries::integer)
+    update v7.jobs set {set_running}
     where ctid = any(array(select ctid from best where bytes_before < :bytes_max::bigint))
       and exists (select from v7.workers where id = :worker_id::bigint)
-    returning id, attempt, event_type_id, user_id, priority, event_data::text, retry_count, max_retries,
-        correlation_id, date_part('epoch', created_at) as created, position,
-        case when isfinite(queued_at) then date_part('epoch', now() - queued_at) else 0 end as waited_seconds,
-        traceparent, tracestate)
+    returning {claimed_job})
 select 0::bigint as id, (select count(*)::integer from v7.workers where id = :worker_id::bigint) as attempt,
     0::bigint as event_type_id, 0::bigint as user_id, 0::bigint as priority, '' as event_data,
     ((select count(*) from fresh) + (select count(*) from rest))::integer as retry_count,

@@ -16,34 +16,17 @@
 -- A probe orders by the type too, and compares it by <= instead of =, so that no other index can serve it: where the
 -- statistics knew of no queued row, the queue's own was taken, and all of the queue passed over for each type.
 -- A probe passes over the jobs that Postgres refuses (see claim.sql) from its head on: it would find no other else.
--- A queued suspect counts as if it ran: it is left a place, else whoever claims all the time fills each within
--- milliseconds, and a lone worker, which looks once a second, finds none as long as there is a backlog. Whatever its
--- priority: it is taken within a second or two, or as soon as a process has started. Whoever claims of its type is on a
--- node whose lone workers serve it too (and where the type is paused, or all nodes are drained, nobody claims of it).
--- But of a type no more than lone workers are to be had: else, after the crash of a hundred that run for hours, those
--- that wait for the one that runs would hold all the places of their types until then. A node has as many lone workers
--- as others, and each that runs a suspect is one more row of workers: so what is left is those rows, less two for each
--- suspect that runs. Not exact (a lone one that is idle counts, and nodes that do not serve the type do): a place too
--- many is left for no longer than a suspect runs. One that Postgres refuses (see queue/blame.py) keeps its place until
--- it is mended, or cancelled: only its lone workers know of that. Without suspects one look at an empty index is all
--- that it costs (0.02 ms, measured); of very many, a thousand are looked at (0.6 ms), and the others when these ran.
+-- Suspects are left places (places_of_suspects.sql): without any, that costs one look at an empty index (0.02 ms).
 -- Types are told apart by hashed subplans and by one aggregate over all: a join would be planned as a nested loop,
 -- a thousand types by a thousand.
-with suspects as materialized (
-    select event_type_id from v7.jobs where status = 'queued' and suspect order by priority, position limit 1000),
-lone as materialized (
-    select greatest(0, (
-        select count(*) from v7.workers where node_id is not null
-            and node_id <> all(array(select id from v7.workers where drained_at is not null)))
-        - 2 * (select count(*) from v7.jobs where status = 'running' and suspect)) as places),
+with {places_of_suspects},
 told as materialized (
     select event_type_id, concurrency_limit as part, true as limited, false as probed
     from v7.event_types where concurrency_limit is not null
     union all
     select event_type_id, -1, false, false from v7.jobs where status = 'running'
     union all
-    select event_type_id, -least(count(*), (select places from lone))::integer, false, false
-    from suspects group by event_type_id
+    select event_type_id, -places, false, false from places_of_suspects
     union all
     select unnest(:probed_types::bigint[]), 0, false, true),
 types as materialized (
@@ -124,17 +107,10 @@ best as materialized (
 chosen as materialized (
     select ctid from best where bytes_before < :bytes_max::bigint),
 claimed as (
-    update v7.jobs set status = 'running', attempt = attempt + 1, worker_id = :worker_id::bigint,
-        claimed_at = now(), max_retries = coalesce(max_retries, (
-            select own.max_retries from unnest(:limited_types::bigint[], :type_limits::integer[])
-                as own(event_type_id, max_retries) where own.event_type_id = jobs.event_type_id),
-            :max_retries::integer)
+    update v7.jobs set {set_running}
     where ctid = any(array(select ctid from chosen))
       and exists (select from v7.workers where id = :worker_id::bigint)
-    returning id, attempt, event_type_id, user_id, priority, event_data::text, retry_count, max_retries,
-        correlation_id, date_part('epoch', created_at) as created, position,
-        case when isfinite(queued_at) then date_part('epoch', now() - queued_at) else 0 end as waited_seconds,
-        traceparent, tracestate),
+    returning {claimed_job}),
 next as (
     select event_type_id from types where room <= 0
     union

@@ -5,22 +5,14 @@
 -- event_types_limited.
 -- Its arms are those of claim.sql and claim_limited.sql, which say why they look so. It changes nothing, and reads no
 -- event_data, which may be what is broken. Where the claim counts, types that are full are left out.
-with suspects as materialized (
-    select event_type_id from v7.jobs
-    where status = 'queued' and suspect and :counts::boolean order by priority, position limit 1000),
-lone as materialized (
-    select greatest(0, (
-        select count(*) from v7.workers where node_id is not null
-            and node_id <> all(array(select id from v7.workers where drained_at is not null)))
-        - 2 * (select count(*) from v7.jobs where status = 'running' and suspect)) as places),
+with {places_of_suspects},
 told as materialized (
     select event_type_id, concurrency_limit as part, true as limited
     from v7.event_types where concurrency_limit is not null and :counts::boolean
     union all
     select event_type_id, -1, false from v7.jobs where status = 'running' and :counts::boolean
     union all
-    select event_type_id, -least(count(*), (select places from lone))::integer, false
-    from suspects group by event_type_id),
+    select event_type_id, -places, false from places_of_suspects where :counts::boolean),
 full_types as materialized (
     select event_type_id from told group by event_type_id having bool_or(limited) and sum(part) <= 0),
 shut as materialized (

@@ -2,13 +2,7 @@
 -- Called by: a lone worker whose claim was refused, in a transaction in which it then tries it. Locks: that row.
 -- Serves: jobs_suspect, jobs_running, event_types_limited. As claim_suspect.sql, but it changes nothing and reads no
 -- event_data, which may be what is broken.
-with told as materialized (
-    select event_type_id, concurrency_limit as part, true as limited
-    from v7.event_types where concurrency_limit is not null
-    union all
-    select event_type_id, -1, false from v7.jobs where status = 'running'),
-full_types as materialized (
-    select event_type_id from told group by event_type_id having bool_or(limited) and sum(part) <= 0)
+with {full_types}
 select id, position from v7.jobs
 where status = 'queued' and suspect
   and (:serves_all::boolean or event_type_id = any(:open_types::bigint[]))

@@ -2,13 +2,7 @@
 -- Serves: jobs_suspect, jobs_running, event_types_limited.
 -- None of a type that is full, counted as claim_suspect.sql does: it would be a process started in vain, every few
 -- seconds. When room comes, claim_limited.sql leaves it until the next look. Without suspects nothing is counted.
-with told as materialized (
-    select event_type_id, concurrency_limit as part, true as limited
-    from v7.event_types where concurrency_limit is not null
-    union all
-    select event_type_id, -1, false from v7.jobs where status = 'running'),
-full_types as materialized (
-    select event_type_id from told group by event_type_id having bool_or(limited) and sum(part) <= 0)
+with {full_types}
 select exists (
     select from v7.jobs where status = 'queued' and suspect
       and (:serves_all::boolean or event_type_id = any(:open_types::bigint[]))
