@@ -28,6 +28,14 @@ async def test_what_is_due_is_queued_in_the_order_in_which_it_came_due(connectio
     assert [job.id for job in await take(connection, await worker(connection))] == [first, second, third]
 
 
+async def test_what_came_due_at_once_is_queued_in_the_order_of_arrival(connection: Connection) -> None:
+    ids = [await scheduled(connection, -1) for _ in range(3)]
+    await connection.execute("update v7.jobs set run_at = '2020-01-01' where id = %s", [ids[2]])
+    await connection.execute("update v7.jobs set run_at = '2020-01-01' where id = any(%s)", [ids[:2]])
+    assert await queue.promote(connection, 100) == 3
+    assert [job.id for job in await take(connection, await worker(connection))] == ids
+
+
 async def test_it_goes_to_the_tail_of_its_priority(connection: Connection) -> None:
     due = await scheduled(connection, -1)
     ((queued,),) = await rows(connection, "select v7.enqueue(1, 1, 0, '0')")

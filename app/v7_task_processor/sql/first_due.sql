@@ -2,4 +2,4 @@
 -- Called by: maintenance. Serves: jobs_scheduled.
 select id from v7.jobs
 where status = 'scheduled' and run_at <= now() and id <> all(:passed_over::bigint[])
-order by run_at, position limit 1 for no key update skip locked
+order by run_at limit 1 for no key update skip locked
