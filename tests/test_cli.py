@@ -12,8 +12,9 @@ import psycopg
 import pytest
 
 from v7_task_processor import database, listing, overview
-from v7_task_processor.cli import root
+from v7_task_processor.cli import place, root
 from v7_task_processor.cli.root import v7 as group
+from v7_task_processor.settings import Settings
 
 from .command import v7
 
@@ -295,6 +296,14 @@ def test_the_embedded_database_runs_as_long_as_the_command(tmp_path: Path) -> No
     assert (asked.returncode, asked.stdout) == (0, "1\n"), asked.stderr
     assert "queued            1" in v7("status", V7_DATA_DIR="here").stdout
     assert not (tmp_path / "here" / "postgres" / "postmaster.pid").exists()
+
+
+@pytest.mark.parametrize(("workers", "apis", "fewest"), [(1, 1, 200), (256, 64, 5 + 3 * 256 + 10 * 64 + 1)])
+def test_the_embedded_database_has_room_for_all_processes(tmp_path: Path, workers: int, apis: int, fewest: int) -> None:
+    settings = Settings(data_dir=str(tmp_path / "here"), worker_processes=workers, api_processes=apis)
+    with place.opened(settings, create=True) as opened, psycopg.connect(opened.url) as connection:
+        ((most,),) = connection.execute("select current_setting('max_connections')::integer")
+    assert most >= fewest
 
 
 def test_what_nobody_foresaw_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ..embedded import Server
     from ..overview import Ask
 
+CONNECTIONS_MIN, CONNECTIONS_SPARE = 200, 100
+
 
 class Place(NamedTuple):
     """A database. `server` is the embedded one's, else None. `session_url` leads past a pooler, if there is a way."""
@@ -39,8 +41,15 @@ def opened(settings: Settings, *, create: bool = False) -> Iterator[Place]:
             f"There is nothing in {folder} yet. Start with `v7 run`; or set DATABASE_URL, or V7_DATA_DIR, "
             "if your events are elsewhere."
         )
-    with embedded.start(folder) as server:
+    with embedded.start(folder, settings={"max_connections": str(connections_max(settings))}) as server:
         yield Place(server.url, server, server.url)
+
+
+def connections_max(settings: Settings) -> int:
+    """What the node of these settings may need (see database.CONNECTIONS_NEEDED), with a lone worker beside each, and
+    what others find free then: commands, psql, a node that is about to end."""
+    needed = 6 + 2 * 3 * settings.worker_processes + 10 * settings.api_processes
+    return max(CONNECTIONS_MIN, needed + CONNECTIONS_SPARE)
 
 
 @contextlib.contextmanager
