@@ -3,11 +3,12 @@
 import asyncio
 import datetime as dt
 
+import psycopg
 import pytest
 
 from v7_task_processor import database, maintenance, queue
 from v7_task_processor.counting import Account
-from v7_task_processor.maintenance import Chores, run_every
+from v7_task_processor.maintenance import Chores, Pruner, run_every
 from v7_task_processor.observability.counts import Counts
 from v7_task_processor.queue import Connection, Failure
 
@@ -101,8 +102,36 @@ async def test_old_failures_are_forgotten_but_not_those_of_jobs_that_still_stand
         "update v7.failures set failed_at = now() - interval '8 days' where job_id <> %s", [ids[0]]
     )
     await connection.execute("delete from v7.jobs where id <> %s", [ids[5]])
-    assert [await queue.prune_failures(connection, 7, 3) for _ in range(3)] == [3, 1, 0]
+    assert await queue.prune_failures(connection, 7, 100) is not None
     assert await rows(connection, "select job_id from v7.failures order by 1") == [(ids[0],), (ids[5],)]
+
+
+@pytest.mark.fault(72)
+@pytest.mark.parametrize(
+    "failed_at", ["now() - interval '8 days'", "'-infinity'", "now() - interval '8 days' * job_id"]
+)
+async def test_failures_are_forgotten_behind_however_many_of_dead_letters(
+    connection: Connection, database_url: str, monkeypatch: pytest.MonkeyPatch, failed_at: str
+) -> None:
+    monkeypatch.setattr(maintenance, "LOOKED_MAX", 3)
+    ids = await add(connection, 20)
+    worker_id = await worker(connection)
+    await take(connection, worker_id)
+    await queue.fail(connection, worker_id, "w", [Failure(job_id, 1, 0, "E", "m") for job_id in ids])
+    await connection.execute(f"update v7.failures set failed_at = {failed_at}".encode())
+    gone = [*ids[8:12], ids[19]]
+    await connection.execute("delete from v7.jobs where id = any(%s)", [gone])
+    pruner = Pruner(7)
+    async with await database.connect(database_url) as reader:
+        await reader.execute("begin")
+        await reader.execute("select from v7.failures where job_id = %s for update", [ids[10]])
+        assert [await pruner.step(connection) for _ in range(8)] == [True] * 7 + [False]
+        kept = "select job_id from v7.failures order by job_id"
+        assert await rows(connection, kept) == [(each,) for each in ids if each not in gone or each == ids[10]]
+        await reader.execute("rollback")
+    while await pruner.step(connection):
+        pass
+    assert await rows(connection, kept) == [(each,) for each in ids if each not in gone]
 
 
 async def test_keys_are_forgotten_after_seven_days(connection: Connection) -> None:
@@ -115,6 +144,7 @@ async def test_keys_are_forgotten_after_seven_days(connection: Connection) -> No
 
 @pytest.mark.fault(42)
 async def test_pruning_does_all_of_it_and_waits_for_no_reader(connection: Connection, database_url: str) -> None:
+    pruner = Pruner(7)
     await old_day(connection, 9)
     await connection.execute(f"drop table v7.{named(14, await today(connection))}".encode())
     await queue.enqueue_once(connection, [event(key="old")])
@@ -122,12 +152,12 @@ async def test_pruning_does_all_of_it_and_waits_for_no_reader(connection: Connec
     async with await database.connect(database_url) as reader:
         await reader.execute("begin")
         await reader.execute("select count(*) from v7.finished_jobs")
-        await maintenance.prune(connection, 7)
+        await pruner.step(connection)
         assert len(await days(connection)) == 16  # with the old one, which is being read
         assert await rows(connection, "show lock_timeout") == [("0",)]
         assert await rows(connection, "select count(*) from v7.idempotency_keys") == [(0,)]
         await reader.execute("rollback")
-    await maintenance.prune(connection, 7)
+    await pruner.step(connection)
     assert len(await days(connection)) == 15
 
 
@@ -177,6 +207,19 @@ async def test_a_round_does_what_is_due_and_nothing_twice(connection: Connection
     await chores.round()
     assert await rows(connection, types) == [(3,), (4,), (5,)]
     await chores.link.close()
+
+
+async def test_a_chore_that_took_long_and_failed_lets_the_others_go_first(database_url: str) -> None:
+    chores = Chores(database.Link(database_url), 7, Account(Counts()))
+
+    async def chore() -> None:
+        chores.due = {name: due - 100 for name, due in chores.due.items()}  # so long it took
+        raise psycopg.errors.QueryCanceled
+
+    with pytest.raises(psycopg.errors.QueryCanceled):
+        await chores.if_due("it", maintenance.PRUNE_SECONDS, chore)
+    assert not chores.is_due("it")
+    chores.due.clear()
 
 
 async def test_a_step_is_run_over_and_over_and_over_what_breaks(database_url: str) -> None:

@@ -17,6 +17,8 @@ from .queue import Connection, Held
 
 log = logs.get(__name__)
 BATCH = 1000
+LOOKED_MAX = 5000
+"""Failures, or event types, that a chore looks at before the next has its turn: 5 ms, or 30."""
 DAYS_AHEAD = 14
 PROMOTE_SECONDS = 0.5
 ORPHANS_SECONDS = 2.0
@@ -145,18 +147,29 @@ async def release_orphans(connection: Connection, refused: set[int] | None = Non
     return released
 
 
-async def prune(connection: Connection, retention_days: int) -> bool:
-    """Make days ahead, drop days that are over, forget a batch of what is old of the rest. Whether more are left."""
-    *_, keys, failures, acts, operations = await all_of(
-        connection,
-        lambda: queue.add_days(connection, DAYS_AHEAD),
-        lambda: drop_days(connection, retention_days),
-        lambda: queue.prune_idempotency_keys(connection, BATCH),
-        lambda: queue.prune_failures(connection, max(1, retention_days), BATCH),
-        lambda: queue.prune_audit(connection, BATCH),
-        lambda: queue.prune_operations(connection, BATCH),
-    )
-    return BATCH in (keys, failures, acts, operations)
+class Pruner:
+    """Makes days ahead, drops days that are over, forgets what is old of the rest, a batch of each at a time."""
+
+    def __init__(self, retention_days: int) -> None:
+        self.retention_days, self.failures_seen = retention_days, queue.OLDEST
+
+    async def step(self, connection: Connection) -> bool:
+        """Whether more is left."""
+        *_, failures, keys, acts, operations = await all_of(
+            connection,
+            lambda: queue.add_days(connection, DAYS_AHEAD),
+            lambda: drop_days(connection, self.retention_days),
+            lambda: self.prune_failures(connection),
+            lambda: queue.prune_idempotency_keys(connection, BATCH),
+            lambda: queue.prune_audit(connection, BATCH),
+            lambda: queue.prune_operations(connection, BATCH),
+        )
+        return failures or BATCH in (keys, acts, operations)
+
+    async def prune_failures(self, connection: Connection) -> bool:
+        seen = await queue.prune_failures(connection, max(1, self.retention_days), LOOKED_MAX, self.failures_seen)
+        self.failures_seen = seen or queue.OLDEST
+        return seen is not None
 
 
 async def drop_days(connection: Connection, retention_days: int) -> None:
@@ -191,7 +204,8 @@ class Chores:
     """One round of what is due, each thing in its own rhythm, one after the other on one connection."""
 
     def __init__(self, link: Link, retention_days: int, account: Account) -> None:
-        self.link, self.retention_days, self.account = link, retention_days, account
+        self.link, self.account = link, account
+        self.pruner, self.next_type = Pruner(retention_days), queue.FIRST
         self.due: dict[str, float] = {}
         self.refused: set[int] = set()
         self.operations_wait = asyncio.Event()
@@ -207,13 +221,13 @@ class Chores:
             connection,
             lambda: promote(connection, self.refused),
             lambda: self.if_due("orphans", ORPHANS_SECONDS, lambda: release_orphans(connection, self.refused)),
-            lambda: self.if_due("types", TYPES_SECONDS, lambda: queue.discover_event_types(connection)),
+            lambda: self.if_due("types", TYPES_SECONDS, lambda: self.discover_event_types(connection)),
             lambda: self.if_due("operations", OPERATIONS_SECONDS, lambda: self.look_for_operations(connection)),
             # Before what is counted: after a pause it would stand in the minute in which that began.
             lambda: self.if_due("minute", MINUTE_SECONDS, lambda: note_minute(connection)),
             lambda: self.if_due("counts", WRITE_SECONDS, lambda: self.account.keep(connection)),
             lambda: self.if_due("fold", IDLE_SECONDS, lambda: queue.fold_counts(connection, IDLE_SECONDS, TYPES_MAX)),
-            lambda: self.if_due("prune", PRUNE_SECONDS, lambda: prune(connection, self.retention_days)),
+            lambda: self.if_due("prune", PRUNE_SECONDS, lambda: self.pruner.step(connection)),
         )
         return float(pause)
 
@@ -221,12 +235,20 @@ class Chores:
         if await queue.operations_wait(connection):
             self.operations_wait.set()
 
+    async def discover_event_types(self, connection: Connection) -> bool:
+        """Whether more are left."""
+        following = await queue.discover_event_types(connection, self.next_type, LOOKED_MAX)
+        self.next_type = queue.FIRST if following is None else following
+        return following is not None
+
     async def if_due(self, what: str, seconds: float, chore: Callable[[], Awaitable[Any]]) -> None:
         """Do it where its time has come; again in `seconds`, or at once where it answers True: more is left."""
         if self.is_due(what):
-            self.done(what, min(seconds, AGAIN_SECONDS))  # should it fail
-            more = await chore()
-            self.done(what, 0.0 if more is True else seconds)
+            after = min(seconds, AGAIN_SECONDS)  # should it fail
+            try:
+                after = 0.0 if await chore() is True else seconds
+            finally:
+                self.done(what, after)
 
     def is_due(self, what: str) -> bool:
         return time.monotonic() >= self.due.get(what, 0.0)

@@ -34,8 +34,12 @@ async def test_types_that_came_by_sql_are_found_in_the_queue(connection: Connect
     for event_type_id in (5, FIRST, 5, LAST, 2):
         await add(connection, 3, event_type_id=event_type_id)
     await queue.ensure_event_types(connection, [2])
-    assert sorted(await queue.discover_event_types(connection)) == [FIRST, 5, LAST]
-    assert await queue.discover_event_types(connection) == []
+    known = "select event_type_id from v7.event_types order by 1"
+    assert await queue.discover_event_types(connection, FIRST, 2) == 5
+    assert await rows(connection, known) == [(FIRST,), (2,)]
+    assert await queue.discover_event_types(connection, 5, 2) is None
+    assert await rows(connection, known) == [(FIRST,), (2,), (5,), (LAST,)]
+    assert await queue.discover_event_types(connection, FIRST, 3) == LAST
 
 
 async def test_pausing_twice_keeps_since_when_and_by_whom(connection: Connection) -> None:

@@ -45,7 +45,7 @@ from .event_types import (
     pause_event_type,
     resume_event_type,
 )
-from .history import add_days, drop_oldest_day, has_tomorrow, prune_failures, prune_idempotency_keys
+from .history import OLDEST, add_days, drop_oldest_day, has_tomorrow, prune_failures, prune_idempotency_keys
 from .intake import Enqueued, enqueue, enqueue_once, wake
 from .operations import (
     Operation,
@@ -90,6 +90,7 @@ __all__ = [
     "FIRST",
     "LAST",
     "MAY",
+    "OLDEST",
     "Asked",
     "Beat",
     "Change",

@@ -18,9 +18,11 @@ async def ensure_event_types(connection: Connection, event_type_ids: Sequence[in
     return [row[0] for row in await _ensure_event_types(connection, event_type_ids=list(event_type_ids))]
 
 
-async def discover_event_types(connection: Connection) -> list[int]:
-    """Make the rows of queued types that have none. Those that this call made."""
-    return [row[0] for row in await _discover_event_types(connection)]
+async def discover_event_types(connection: Connection, first: int, batch: int) -> int | None:
+    """Make the rows of queued types that have none, looking at up to `batch` types, from `first` on. The type with
+    which to go on; None: it has seen all."""
+    rows = await _discover_event_types(connection, first=first, batch=batch)
+    return rows[0][0]  # type: ignore[no-any-return]
 
 
 async def pause_event_type(connection: Connection, event_type_id: int, paused_by: str) -> dt.datetime:

@@ -8,6 +8,8 @@ _has_tomorrow = Statement("has_tomorrow")
 _drop_oldest_day = Statement("drop_oldest_day")
 _prune_failures = Statement("prune_failures")
 _prune_idempotency_keys = Statement("prune_idempotency_keys")
+OLDEST = ("-infinity", 0)
+"""Before the first failure."""
 
 
 async def add_days(connection: Connection, days_ahead: int) -> int:
@@ -29,9 +31,16 @@ async def drop_oldest_day(connection: Connection, retention_days: int) -> str | 
     return name
 
 
-async def prune_failures(connection: Connection, retention_days: int, batch: int) -> int:
-    """Forget up to `batch` failures older than the retention, but none of a job that still stands in the queue."""
-    return len(await _prune_failures(connection, retention_days=retention_days, batch=batch))
+async def prune_failures(
+    connection: Connection, retention_days: int, batch: int, after: tuple[str, int] = OLDEST
+) -> tuple[str, int] | None:
+    """Look at up to `batch` failures older than the retention, and forget those of jobs that stand in the queue no
+    more. After which to go on: (when it was, id); None: it has seen all."""
+    failed_at, failure_id = after
+    rows = await _prune_failures(
+        connection, retention_days=retention_days, batch=batch, after=failed_at, after_id=failure_id
+    )
+    return rows[0] if rows else None
 
 
 async def prune_idempotency_keys(connection: Connection, batch: int) -> int:
