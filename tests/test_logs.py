@@ -71,6 +71,13 @@ def test_a_line_for_people(configured: Callable[..., Said]) -> None:
     )
 
 
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_a_line_that_cannot_be_made_says_whose_it_is(configured: Callable[..., Said], log_format: str) -> None:
+    said = configured(log_format=log_format)
+    logging.getLogger("theirs").warning("%d of them", "many")
+    assert said() == ["(a log line of theirs could not be made: TypeError)"]
+
+
 @pytest.mark.parametrize("event", ["job.enqueued", "job.claimed", "job.completed", "job.released", "job.snoozed"])
 def test_each_job_of_a_batch_has_its_line_where_such_lines_are_wanted(
     configured: Callable[..., Said], event: str

@@ -32,6 +32,7 @@ NAMES = frozenset({"password", "card number"})
         ('["password", "x"]', '["password", "x"]'),
         ("17", "17"),
         ("", ""),
+        (r'{"C:\dir": 1, "password": "x", "\z": 2}', r'{"C:\dir": 1, "password": MASK, "\z": 2}'),
     ],
 )
 def test_values_are_masked_and_all_else_stays(text: str, shown: str) -> None:

@@ -4,6 +4,7 @@ It works on the text, from left to right and without recursion. So all else stay
 masked up to its end, and what is hostile costs no more than its length.
 """
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -48,8 +49,11 @@ def hidden(text: str, names: Names) -> Iterator[tuple[int, int]]:
 
 
 def name(string: str) -> str:
-    """What a JSON string says."""
-    return str(json.loads(string, strict=False)) if "\\" in string else string[1:-1]
+    """What a JSON string says; of what is none, its letters."""
+    if "\\" in string:
+        with contextlib.suppress(ValueError):  # not every text that is logged as an event is one
+            return str(json.loads(string, strict=False))
+    return string[1:-1]
 
 
 def end_of_value(text: str, start: int) -> int:

@@ -26,8 +26,8 @@ class Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             self.say(self.format(record))
-        except Exception:  # a log line that cannot be made must not become an error of what it tells about
-            self.dropped += 1
+        except Exception as error:  # a log line that cannot be made must not become an error of what it tells about
+            self.say(f"(a log line of {record.name} could not be made: {type(error).__name__})")
 
     def say(self, text: str) -> None:
         if self.waiting.qsize() >= LINES_MAX or self.chars_in - self.chars_out >= CHARS_MAX:
