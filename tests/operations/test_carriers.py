@@ -74,6 +74,26 @@ async def test_a_stop_waits_for_the_batch_and_is_heard(connection: Connection, o
     ]
 
 
+@pytest.mark.parametrize("newer", ['filter = \'{"tag": "x"}\'', "act = 'archive'"])
+async def test_what_a_newer_release_asks_for_is_left_to_it(connection: Connection, newer: str) -> None:
+    """Without the one thing that this one does not know, all jobs would be meant."""
+    async with connection.transaction(force_rollback=True):
+        await dead(connection, 5)
+        theirs = await queue.start_operation(connection, Order("redrive", Chosen()), HAND)
+        await connection.execute("alter table v7.operations drop constraint operations_act")
+        await connection.execute(f"update v7.operations set {newer}".encode())
+        assert not await queue.operations_wait(connection)
+        assert await step(connection, "me") is None
+        assert await step(connection, "me", theirs.id) is None
+        ours = await queue.start_operation(connection, Order("redrive", Chosen(event_type_id=1)), HAND)
+        assert await queue.operations_wait(connection)
+        assert (now := await step(connection, "me")) is not None
+        assert (now.id, now.done) == (ours.id, 2)
+        assert await rows(connection, "select done, status from v7.operations where id = %s", theirs.id) == [
+            (0, "waiting")
+        ]
+
+
 async def test_an_operator_does_a_batch_of_each_in_turn_and_leaves(connection: Connection, database_url: str) -> None:
     await dead(connection, 40)
     for event_type_id in (1, 2):

@@ -76,7 +76,7 @@ VALUES: dict[str, Any] = {
     "idle_seconds": 60.0,
     "types_max": 50,
     **dict.fromkeys(("received_family", "attempts_family", "dead_family", "retried_family"), "x"),
-    **{name: ["x"] for name in ("families", "failed_outcomes")},
+    **{name: ["x"] for name in ("families", "failed_outcomes", "acts", "filters")},
 }
 LOOKED_UP = r"Index Scan using jobs_pkey on jobs\n\s+Index Cond: \(id = (given\.id|ANY \([^)]*\))\)"
 ORDERED = r"Limit\n\s+->  LockRows\n\s+->  Index Scan using {} on jobs"

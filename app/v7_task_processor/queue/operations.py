@@ -23,6 +23,9 @@ _end_operation = Statement("end_operation")
 _prune_operations = Statement("prune_operations")
 _put_off_operation = Statement("put_off_operation")
 
+KNOWN = {"acts": list(MAY), "filters": [field.name for field in msgspec.structs.fields(Chosen)]}
+"""What this release can carry out. A newer one beside it may have asked for more."""
+
 
 class Order(NamedTuple):
     """What is to be done with which jobs. `act` is a key of MAY."""
@@ -82,7 +85,7 @@ async def start_operation(connection: Connection, order: Order, hand: Hand, carr
 async def take_operation(connection: Connection, carrier: str, operation_id: int | None = None) -> Operation | None:
     """One for one batch of it, in the caller's transaction, which then has its row locked. None: there is none, or
     others carry out those that there are."""
-    rows = await _take_operation(connection, carrier=carrier, id=operation_id)
+    rows = await _take_operation(connection, carrier=carrier, id=operation_id, **KNOWN)
     return operation_of(rows[0]) if rows else None
 
 
@@ -94,7 +97,7 @@ async def operation(connection: Connection, operation_id: int) -> Operation | No
 
 async def operations_wait(connection: Connection) -> bool:
     """Whether there are operations that nobody carries out."""
-    return bool((await _operations_wait(connection))[0][0])
+    return bool((await _operations_wait(connection, **KNOWN))[0][0])
 
 
 async def pick(connection: Connection, operation: Operation, batch: int, looked_max: int) -> Picked:

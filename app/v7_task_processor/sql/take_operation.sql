@@ -8,6 +8,7 @@ update v7.operations set carried_by = :carrier::text, carried_at = clock_timesta
 where id = (
     select id from v7.operations
     where finished_at is null and (:id::bigint is null or id = :id::bigint)
+      and {known_operation}
       and (carried_by = :carrier::text or carried_at is null or carried_at < clock_timestamp() - interval '5 s')
     order by carried_at nulls first, id limit 1 for update skip locked)
 returning id, act, filter, run_at, priority, status, seen_id, last_id, held, done, skipped
