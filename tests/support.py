@@ -119,7 +119,8 @@ async def heard_until(listener: Connection, sender: Connection, word: str) -> li
     raise AssertionError("nothing heard")
 
 
-async def until_waiting(observer: Connection, waiting: Connection) -> None:
-    """Until a connection waits for a lock of another."""
-    while await rows(observer, "select pg_blocking_pids(%s)", waiting.info.backend_pid) == [([],)]:
+async def until_waiting(observer: Connection, waiting: Connection, task: "asyncio.Task[Any] | None" = None) -> None:
+    """Until a connection waits for a lock of another, or what it does has ended, since it waited long enough."""
+    blocking = "select pg_blocking_pids(%s)"
+    while not (task and task.done()) and await rows(observer, blocking, waiting.info.backend_pid) == [([],)]:
         await asyncio.sleep(0.005)

@@ -1,13 +1,16 @@
-"""An executor with handlers of the test's own, on real memory and a clock that the test sets."""
+"""An executor with handlers of the test's own, on real memory and a clock that the test may set."""
 
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from v7_task_processor import Job
 from v7_task_processor.handlers import Handler, Registry
 from v7_task_processor.settings import Settings
+from v7_task_processor.worker import executor, slots
 from v7_task_processor.worker.executor import Executor
 from v7_task_processor.worker.outcome import Ended, Failed
 from v7_task_processor.worker.slots import NodeMap, now
@@ -25,6 +28,12 @@ class Bench:
         self.registry = Registry()
         settings = Settings(concurrency=concurrency, timeout_seconds=60)
         self.executor = Executor(settings, self.registry, self.section, self.ended.append)
+
+    def on_its_clock(self, monkeypatch: pytest.MonkeyPatch) -> "Bench":
+        """Time passes where the test says so: on the machine's own a slow start puts off what waits in the buffer."""
+        monkeypatch.setattr(executor, "now", lambda: self.time)
+        monkeypatch.setattr(slots, "now", lambda: self.time)
+        return self
 
     def live(self, seconds: float) -> None:
         """Let time pass on a node whose supervisor lives."""

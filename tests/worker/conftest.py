@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from v7_task_processor.worker import eager, executor, slots
+from v7_task_processor.worker import eager
 
 from ..support import emptied, shared_database
 from .bench import Bench
@@ -23,10 +23,7 @@ def database_url(shared_database_url: str) -> str:
 
 @pytest.fixture
 async def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    made = Bench(tmp_path)
-    monkeypatch.setattr(executor, "now", lambda: made.time)
-    monkeypatch.setattr(slots, "now", lambda: made.time)
-    return made
+    return Bench(tmp_path).on_its_clock(monkeypatch)
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:

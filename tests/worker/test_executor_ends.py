@@ -188,8 +188,8 @@ async def test_what_is_held_is_what_waits_and_what_runs(bench: Bench) -> None:
     assert bench.executor.holds() == set()
 
 
-async def test_without_a_free_slot_nothing_starts(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, slots=2)
+async def test_without_a_free_slot_nothing_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path, slots=2).on_its_clock(monkeypatch)
     bench.handle(forever)
     bench.add(1, 2, 3)
     assert len(bench.executor.running) == 2

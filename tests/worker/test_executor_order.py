@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from v7_task_processor import Job
 from v7_task_processor.worker.executor import DISPATCH_SECONDS_MAX, STALE_SECONDS
 from v7_task_processor.worker.outcome import Release
@@ -70,9 +72,9 @@ async def test_handlers_that_never_wait_hold_the_loop_for_a_moment_however_many_
     assert [each.job.id for each in bench.ended] == list(range(10))
 
 
-async def test_nothing_is_claimed_while_no_slot_is_free(tmp_path: Path) -> None:
+async def test_nothing_is_claimed_while_no_slot_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As while a standby is missing: what ended is not written, and what would be claimed could only go back."""
-    bench = Bench(tmp_path, slots=4)
+    bench = Bench(tmp_path, slots=4).on_its_clock(monkeypatch)
     bench.handle(lambda job: None)
     assert bench.executor.wanted() == 4
     await bench.run(1, 2, 3, 4)

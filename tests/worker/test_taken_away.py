@@ -20,14 +20,13 @@ from .test_executor_ends import forever, turn
 
 
 @pytest.fixture
-async def executing(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
+async def executing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return Bench(tmp_path).on_its_clock(monkeypatch)
 
 
 async def test_a_handler_is_told_and_its_neighbour_is_not(executing: Bench) -> None:
     executing.handle(forever)
     executing.add(1, 2)
-    await turn()  # where the first took its time, the second starts with the next turn
     assert executing.executor.mine() == {(1, 1, 9), (2, 1, 9)}
     executing.executor.take_away({(1, 1, 9), (2, 2, 9), (3, 1, 9)})
     assert executing.executor.mine() == {(2, 1, 9)}, "it is asked about no more"

@@ -187,8 +187,10 @@ async def test_what_a_handler_returned_is_gone_before_the_next_begins(bench: Ben
 
 
 @pytest.mark.parametrize("wait", [False, True])
-async def test_what_one_raised_is_not_the_context_of_what_the_next_raises(tmp_path: Path, wait: bool) -> None:
-    bench = Bench(tmp_path, concurrency=1)
+async def test_what_one_raised_is_not_the_context_of_what_the_next_raises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait: bool
+) -> None:
+    bench = Bench(tmp_path, concurrency=1).on_its_clock(monkeypatch)
 
     async def handler(job: Job) -> None:
         if job.id == 1:
