@@ -35,12 +35,12 @@ def test_events_start_in_exactly_the_order_of_priority_and_arrival(database_url:
 
 
 def test_a_better_event_that_arrives_while_slow_ones_run_is_started_next(database_url: str, tmp_path: Path) -> None:
-    slow = enqueue(database_url, {"do": "sleep", "seconds": 0.5}, count=6, priority=5)
+    slow = enqueue(database_url, {"do": "sleep", "seconds": 3}, count=2, priority=5)
     with node(tmp_path / "node", database_url, V7_CONCURRENCY=1) as one:
-        wait_until(lambda: len(one.starts()) == 2, "the second slow one runs")
+        wait_until(one.starts, "the first slow one runs")
         better = enqueue(database_url, {}, priority=1)
         wait_for_end(database_url)
-    assert [job_id for job_id, _, _ in one.starts()] == [*slow[:2], *better, *slow[2:]]
+    assert [job_id for job_id, _, _ in one.starts()] == [slow[0], *better, slow[1]]
 
 
 @pytest.mark.fault(1, 7)
@@ -223,13 +223,13 @@ def test_a_pipe_that_nobody_reads_stops_neither_jobs_nor_the_end(database_url: s
 @pytest.mark.fault(33)
 def test_a_database_that_is_read_only_for_a_while_charges_nobody(database_url: str, tmp_path: Path) -> None:
     """As in a failover, or where the provider's disk is full: connections break, and nothing can be written."""
-    enqueue(database_url, {"do": "sleep", "seconds": 1}, count=30)
+    enqueue(database_url, {"do": "sleep", "seconds": 5}, count=30)
     with node(tmp_path / "node", database_url) as one, psycopg.connect(database_url, autocommit=True) as admin:
-        wait_until(lambda: len(one.starts()) == 16, "the first run")
+        wait_until(lambda: len(one.starts()) >= 16, "the first run")
         admin.execute("set default_transaction_read_only = off")
         set_read_only(admin, "on")
         wait_until(lambda: database.READ_ONLY in one.said(), "the node meets it")
-        wait_until(lambda: len(one.noted("end")) == 16, "what ran has ended, and cannot be written")
+        wait_until(lambda: len(one.noted("end")) >= 16, "what ran has ended, and cannot be written")
         set_read_only(admin, "off")
         wait_for_end(database_url)
         assert one.stop() == 0

@@ -55,7 +55,7 @@ async def test_each_element_is_an_event_to_the_letter(first: bytes, between: byt
     assert stored(await taken(content, ARRAY)) == AS_SENT
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.lists(
         st.recursive(
@@ -205,7 +205,7 @@ async def test_a_batch_is_told_from_another_by_its_events() -> None:
     assert first not in [await digest(other) for other in others]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     st.lists(st.binary() | st.text(alphabet='[]{}",:\\ue0123d8.-+ntrfals\n').map(body) | st.just(body("[[1], {}]"))),
     st.sampled_from([b"\n", b",", b" , "]),

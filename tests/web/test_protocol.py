@@ -323,9 +323,9 @@ async def test_an_answer_may_take_longer_than_a_request(
 ) -> None:
     monkeypatch.setattr("v7_task_processor.web.server.SWEEP_TICKS", 1)
     async with serving(database_url, protocol=Impatient) as api:
-        reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
         async with connection.transaction():
             await connection.execute(LOCK)
+            reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
             writer.write(REQUEST + then)
             await blocked(connection)
             await overdue(api.server)

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Message, Receive
 
@@ -267,12 +267,10 @@ JSON_VALUES = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=20,
 )
-BOUNDED = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.mark.fault(59)
 def test_arbitrary_json_comes_back_as_it_was_sent(api: ApiProcess, database_url: str) -> None:
-    @BOUNDED
     @given(JSON_VALUES, st.booleans(), st.sampled_from([None, (",", ":"), (" , ", " :")]))
     def holds(value: Any, ascii_only: bool, separators: tuple[str, str] | None) -> None:
         text = json.dumps(value, ensure_ascii=ascii_only, separators=separators)
@@ -285,7 +283,6 @@ def test_arbitrary_json_comes_back_as_it_was_sent(api: ApiProcess, database_url:
 
 @pytest.mark.fault(59)
 def test_no_arbitrary_bytes_are_an_error_of_ours(api: ApiProcess, database_url: str) -> None:
-    @BOUNDED
     @given(st.binary() | st.text(alphabet='[]{}",:\\ue0123d8.-+ntrfals\n').map(lambda text: body(text)))
     def holds(content: bytes) -> None:
         answer = api.post(content)

@@ -15,6 +15,7 @@ from v7_task_processor.web.outcome import BUSY, of_batch
 from v7_task_processor.web.receive import Answer
 from v7_task_processor.web.receive_batch import BatchReceiver
 
+from ..nodes import wait_until
 from .management.support import problem
 from .support import Api, ApiProcess, body, rows, serving
 
@@ -80,11 +81,8 @@ def test_a_batch_of_many_is_one_transaction_and_makes_its_types(api: ApiProcess,
     # Each statement is a subtransaction: xmin differs, the commit's time does not.
     assert rows(database_url, "select count(*), count(distinct created_at) from v7.jobs") == [(2_000, 1)]
     assert rows(database_url, DATA) == [(str(n),) for n in range(2_000)]
-    assert rows(database_url, "select event_type_id from v7.event_types where event_type_id >= 700 order by 1") == [
-        (700,),
-        (701,),
-        (702,),
-    ]
+    types = "select event_type_id from v7.event_types where event_type_id >= 700 order by 1"
+    wait_until(lambda: rows(database_url, types) == [(700,), (701,), (702,)], "its types have rows")
 
 
 def test_one_line_that_is_no_event_keeps_all_out(api: ApiProcess, database_url: str) -> None:

@@ -230,8 +230,19 @@ async def test_a_lone_worker_lives_on_while_it_passes_over_a_suspect(
     (bad,) = await add(connection, [BAD])
     async with claiming("suspects", database_url, connection, tmp_path) as one:
         by_hand(database_url, HINDRANCES["a trigger"])
+        looks = 0
+        claim_suspect = one.scheduler.claim_suspect
+
+        async def counted(worker_id: int) -> queue.Claim:
+            nonlocal looks
+            looks += 1
+            return await claim_suspect(worker_id)
+
+        monkeypatch.setattr(one.scheduler, "claim_suspect", counted)
         running = asyncio.create_task(one.scheduler.run())
-        await asyncio.sleep(0.5)
+        async with asyncio.timeout(20):
+            while looks < 20:
+                await asyncio.sleep(0.01)
         assert (one.blamed(), one.scheduler.empty_claims) == ([bad], 0)
         await connection.execute("delete from v7.jobs")
         one.scheduler.passed_over.until.clear()

@@ -62,10 +62,10 @@ async def test_an_act_that_the_standby_does_not_have_is_not_known(tmp_path: Path
 
 
 async def test_a_listing_that_takes_too_long(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "LISTING_SECONDS_MAX", 0.2)
     async with serving(database_url) as api, api.client() as client:
-        with psycopg.connect(database_url) as holder:
+        with psycopg.connect(database_url) as holder, monkeypatch.context() as hurried:
             holder.execute("lock table v7.jobs in access exclusive mode")
+            hurried.setattr(store, "LISTING_SECONDS_MAX", 0.2)
             assert problem(await client.get("/api/jobs/v1"), 503).startswith("The database took too long over this.")
         answer(await client.get("/api/jobs/v1"))
 
