@@ -243,7 +243,7 @@ def get(address: tuple[str, int], path: str) -> int:
         answer = connection.getresponse()
         answer.read()
         return answer.status
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return 0
     finally:
         connection.close()

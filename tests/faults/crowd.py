@@ -1,5 +1,6 @@
 """Many clients at once, and what each event of theirs was answered with."""
 
+import http.client
 import json
 import threading
 import time
@@ -47,7 +48,7 @@ class Crowd:
         body = {"user_id": client, "priority": number % 7, "event_data": {"n": number}, "event_type_id": 1}
         try:
             status, text = post(self.address, body)
-        except OSError:
+        except (OSError, http.client.HTTPException):
             self.unknown.append(number)
             time.sleep(AGAIN_SECONDS)
         else:

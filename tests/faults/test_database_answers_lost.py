@@ -93,10 +93,10 @@ def test_the_answer_to_a_claim_is_lost(cluster: Cluster, tmp_path: Path, record_
         proxied(cluster.url) as proxy,
         node(tmp_path / "node", proxy.through(), handlers=HANDLERS, V7_CONCURRENCY=1) as one,
     ):
-        (slow,) = enqueue(cluster.url, {"seconds": 1})
+        (slow,) = enqueue(cluster.url, {"seconds": 5})
         wait_until(one.starts, "it is busy, and claims nothing")
-        (job,) = enqueue(cluster.url, {})
         lose_one(proxy, CLAIM_MARK)
+        (job,) = enqueue(cluster.url, {})
         wait_until(lambda: proxy.hits, "the answer to its claim is lost")
         lost_at = time.monotonic()
         wait_until(lambda: len(one.starts()) == 2, "it is claimed again, and started")

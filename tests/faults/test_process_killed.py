@@ -37,6 +37,11 @@ async def quick(job):
     note("start", job)
     await asyncio.sleep(0.002)
     note("end", job)
+
+@handler(event_type_id=4)
+async def instant(job):
+    note("start", job)
+    note("end", job)
 """
 CLIENTS = 64
 WAITS = """
@@ -104,11 +109,11 @@ def test_a_worker_killed_with_several_started_jobs_charges_none(
 def test_a_worker_killed_with_claimed_jobs_that_had_not_started_gives_them_back(
     database_url: str, tmp_path: Path, record_property: Record
 ) -> None:
-    """One of them holds the loop: what was claimed ahead waits behind it."""
-    before = enqueue(database_url, {}, count=300, event_type_id=3)
+    """One of a claim holds the loop: what came with it waits behind it, and what ended before it is not written."""
+    before = enqueue(database_url, {}, count=3, event_type_id=4)
     holder = enqueue(database_url, {}, event_type_id=2)
     behind = enqueue(database_url, {}, count=300, event_type_id=3)
-    with node(tmp_path / "node", database_url, handlers=HOLDS_ONCE, V7_CONCURRENCY=1, V7_RETRY_SECONDS=0) as one:
+    with node(tmp_path / "node", database_url, handlers=HOLDS_ONCE, V7_CONCURRENCY=8, V7_RETRY_SECONDS=0) as one:
         wait_until(lambda: one.starts() and one.starts()[-1][0] == holder[0], "the loop is held")
         assert set(running(database_url)) & set(behind)
         seconds = seconds_until_taken_back(database_url, kill_only_worker(one), holder + behind)
