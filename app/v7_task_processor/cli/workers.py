@@ -46,6 +46,7 @@ def workers(settings: Settings, context: click.Context, as_json: bool) -> None:
     A node beats every few seconds. Where its beat has stood still for 15 s, the others take over its jobs.
     """
     if context.invoked_subcommand is not None:
+        context.default_map = {context.invoked_subcommand: context.params}  # what is said before its name holds for it
         return
     with seeing(settings) as ask:
         moment = overview.now(ask)
