@@ -51,6 +51,14 @@ def test_a_job_that_another_holds_keeps_no_other(shell: Shell, monkeypatch: pyte
     assert shell.rows("select job_id from v7.audit order by id desc limit 2") == [(paused,), (better,)]
 
 
+def test_a_refusal_of_postgres_shows_no_event(shell: Shell) -> None:
+    """The details that follow its message hold the whole row."""
+    with psycopg.connect(shell.url) as owner:
+        owner.execute("alter table v7.jobs add constraint mine check (priority < 100) not valid")
+    says = shell("jobs", "priority", KEYS["dead"], "--to", 500, code=1)
+    assert says == 'v7: The database refused: new row for relation "jobs" violates check constraint "mine"\n'
+
+
 def test_redrive_with_another_event(shell: Shell) -> None:
     done = json.loads(shell("jobs", "redrive", 42, "--event-data", '{"amount": 1E0}', "--json"))
     (new,) = done["added"]

@@ -177,6 +177,7 @@ def said_by_database(cause: Exception) -> tuple[str, int] | None:
     import psycopg
 
     from ..database import unavailable
+    from ..observability import logs
 
     if isinstance(cause, psycopg.errors.QueryCanceled):
         return "The database took too long over this. Ask for less, or by --status or --type, or use v7 psql.", 1
@@ -184,5 +185,5 @@ def said_by_database(cause: Exception) -> tuple[str, int] | None:
         explanation = unavailable(cause)
         return str(explanation), explanation.exit_code
     if isinstance(cause, psycopg.Error):
-        return f"The database refused: {str(cause).strip()}", 1
+        return f"The database refused: {logs.said(cause)}", 1
     return None
