@@ -6,10 +6,14 @@ import psycopg
 import pytest
 
 from v7_task_processor import operations
-from v7_task_processor.cli import root
+from v7_task_processor.cli import acts, root
 
 from .command import v7
 from .population import populate
+
+VETO = """
+create function mine() returns trigger language plpgsql as $$ begin {}; end $$;
+create trigger mine before update on v7.jobs for each row execute function mine()"""
 
 
 def dead(url: str) -> list[int]:
@@ -30,7 +34,7 @@ def test_redrive_by_id(database_url: str) -> None:
     assert row == ("queued", 0, None)
 
 
-def test_redrive_names_ids_that_are_not_dead(
+def test_redrive_says_of_each_id_why_not(
     database_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     populate(database_url)
@@ -38,9 +42,42 @@ def test_redrive_names_ids_that_are_not_dead(
     assert root.run(["dead", "redrive", "42", "1", "999", "--yes"]) == 1
     captured = capsys.readouterr()
     assert captured.out == "1 dead letter queued again.\n"
-    assert captured.err == "v7: Not among the dead letters: 1, 999.\n"
+    assert captured.err == (
+        "v7: Job 1 is queued, and cannot be redriven: only one that is dead can.\n"
+        "There is no job 999: it never was, or was pruned.\n"
+    )
     assert root.run(["dead", "redrive", "42", "--yes", "--json"]) == 1
-    assert json.loads(capsys.readouterr().out) == {"redriven": 0, "not_dead": [42]}
+    found = json.loads(capsys.readouterr().out)
+    assert (found["redriven"], found["not_dead"], found["refused"][0]["status"]) == (0, [42], "queued")
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        ("select from v7.jobs where id = 41 for update", "was left as it is: canceling statement due to lock timeout."),
+        (VETO.format("raise 'not this one'"), "was left as it is: not this one."),
+        (VETO.format("return null"), "changed while this was asked for, and is dead now: ask again."),
+    ],
+    ids=["lock", "trigger", "veto"],
+)
+def test_a_dead_letter_that_is_refused_is_not_said_to_be_none(
+    database_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, other: str, why: str
+) -> None:
+    populate(database_url)
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setitem(acts.SESSION, "lock_timeout", "100ms")
+    with psycopg.connect(database_url) as holder:
+        holder.execute(other.encode())
+        if "trigger" in other:
+            holder.commit()
+        assert root.run(["dead", "redrive", "41", "1", "--json"]) == 1
+        found = json.loads(capsys.readouterr().out)
+        assert (found["redriven"], found["not_dead"]) == (0, [1])
+        assert [(each["id"], each["status"]) for each in found["refused"]] == [(41, "dead"), (1, "queued")]
+        assert root.run(["dead", "redrive", "41", "1"]) == 1
+    assert capsys.readouterr().err == (
+        f"v7: Job 41 {why}\nJob 1 is queued, and cannot be redriven: only one that is dead can.\n"
+    )
 
 
 def test_redrive_by_type_and_all(

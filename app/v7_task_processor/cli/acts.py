@@ -32,10 +32,11 @@ SESSION = {"lock_timeout": "5s"}
 
 
 class Refused(NamedTuple):
-    """A job with which it was not done."""
+    """A job with which it was not done. `status` is what it has now; None: there is no such job."""
 
     id: int
     why: str
+    status: str | None
 
 
 @click.command(epilog=examples("v7 jobs cancel 42 43", "v7 jobs cancel --status queued --type 5 --dry-run"))
@@ -179,11 +180,13 @@ async def each(
             except psycopg.Error as error:
                 if connection.closed or not several:
                     raise
-                refused.append(Refused(job_id, f"Job {job_id} was left as it is: {logs.said(error)}."))
+                why = f"Job {job_id} was left as it is: {logs.said(error)}."
+                refused.append(Refused(job_id, why, await queue.status_of(connection, job_id)))
                 continue
             if done:
                 did.append(job_id)
                 continue
-            why = await queue.why_not(connection, job_id, name)
-            refused.append(Refused(job_id, why or f"There is no job {job_id}: it never was, or was pruned."))
+            gone = f"There is no job {job_id}: it never was, or was pruned."
+            why = await queue.why_not(connection, job_id, name) or gone
+            refused.append(Refused(job_id, why, await queue.status_of(connection, job_id)))
     return did, refused

@@ -33,12 +33,12 @@ def redrive(settings: Settings, which: Which, as_json: bool) -> int:
         return carry_out(settings, Order("redrive", which.chosen), which, as_json)
     with checked(settings) as place:
         did, refused = asyncio.run(each(place.url, "redrive", queue.redrive_one, which.ids))
-    others = sorted(job.id for job in refused)
     if as_json:
-        document({"redriven": len(did), "not_dead": others})
-        return 1 if others else 0
+        others = sorted(job.id for job in refused if job.status != "dead")
+        document({"redriven": len(did), "not_dead": others, "refused": [job._asdict() for job in refused]})
+        return 1 if refused else 0
     if did:
         click.echo(f"{plural(len(did), 'dead letter')} queued again.")
-    if others:
-        raise V7Error(f"Not among the dead letters: {', '.join(map(str, others))}.")
+    if refused:
+        raise V7Error("\n".join(job.why for job in refused))
     return 0
