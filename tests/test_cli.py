@@ -222,6 +222,17 @@ def test_a_database_url_that_is_none(capsys: pytest.CaptureFixture[str], monkeyp
     assert "DATABASE_URL is not a Postgres address" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["run", "worker", "migrate"])
+def test_a_direct_address_that_is_none_is_told_by_its_name(
+    command: str, database_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("V7_DIRECT_DATABASE_URL", "mysql://ann:hunter2@here")
+    assert root.run([command, "--database-url", database_url]) == 78
+    said = capsys.readouterr().err
+    assert said.startswith("v7: V7_DIRECT_DATABASE_URL is not a Postgres address: it must look like postgresql://")
+    assert "hunter2" not in said
+
+
 @pytest.mark.parametrize("command", ["status", "api", "worker"])
 def test_without_the_schema_it_is_78_and_names_migrate(
     command: str, empty_database_url: str, capsys: pytest.CaptureFixture[str]

@@ -207,6 +207,13 @@ def test_doctor_says_what_is_wrong_with_a_server(shown: Shown, empty_database_ur
     assert "v7 migrate" in said
 
 
+def test_doctor_goes_on_after_a_direct_address_that_is_none(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("V7_DIRECT_DATABASE_URL", "mysql://here")
+    said = shown("doctor", code=1)
+    assert "✗ pooler             V7_DIRECT_DATABASE_URL is not a Postgres address: it must look like " in said
+    assert "! dead letters       2" in said, "what comes last is looked at too"
+
+
 def test_doctor_of_an_older_release_names_the_newer_schema(shown: Shown, database_url: str) -> None:
     assert f"✓ schema             version {SCHEMA_VERSION}, as this release needs it" in shown("doctor", code=1)
     with psycopg.connect(database_url) as connection:

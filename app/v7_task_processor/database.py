@@ -56,8 +56,8 @@ READ_ONLY = "session is read-only"
 """What libpq says of a server that takes no writes."""
 
 
-def conninfo(url: str, application_name: str = "v7", **instead: str) -> str:
-    """A libpq connection string from DATABASE_URL, in any of the spellings that libraries use."""
+def conninfo(url: str, application_name: str = "v7", *, variable: str = "DATABASE_URL", **instead: str) -> str:
+    """A libpq connection string from a variable such as DATABASE_URL, in any of the spellings that libraries use."""
     scheme, _, rest = url.partition("://")
     if scheme.partition("+")[0] in ("postgres", "postgresql") and rest:
         url = f"postgresql://{rest}"
@@ -65,7 +65,7 @@ def conninfo(url: str, application_name: str = "v7", **instead: str) -> str:
         given = conninfo_to_dict(url)
     except psycopg.ProgrammingError:
         raise ConfigurationError(
-            "DATABASE_URL is not a Postgres address: it must look like postgresql://user:password@host/database."
+            f"{variable} is not a Postgres address: it must look like postgresql://user:password@host/database."
         ) from None
     return make_conninfo("", **{**CONNECTION_DEFAULTS, "application_name": application_name, **given, **instead})
 

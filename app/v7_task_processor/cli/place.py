@@ -18,18 +18,29 @@ CONNECTIONS_MIN, CONNECTIONS_SPARE = 200, 100
 
 
 class Place(NamedTuple):
-    """A database. `server` is the embedded one's, else None. `session_url` leads past a pooler, if there is a way."""
+    """A database. `server` is the embedded one's, else None. `direct_url` leads past a pooler, if there is a way."""
 
     url: str
     server: "Server | None"
-    session_url: str
+    direct_url: str | None = None
+
+    @property
+    def session_url(self) -> str:
+        """Where a session lasts. Raises ConfigurationError."""
+        return self.url if self.direct_url is None else past_pooler(self.direct_url)
+
+
+def past_pooler(url: str) -> str:
+    """V7_DIRECT_DATABASE_URL as it stands there. Raises ConfigurationError where it is no address."""
+    database.conninfo(url, variable="V7_DIRECT_DATABASE_URL")
+    return url
 
 
 @contextlib.contextmanager
 def opened(settings: Settings, *, create: bool = False) -> Iterator[Place]:
     """The database that the settings name. The embedded one is started where it does not run, made if `create`."""
     if settings.database_url is not None:
-        yield Place(settings.database_url, None, settings.session_url or settings.database_url)
+        yield Place(settings.database_url, None, settings.direct_database_url)
         return
     if settings.direct_database_url is not None:
         raise ConfigurationError("V7_DIRECT_DATABASE_URL is another address of DATABASE_URL's database: set both.")
@@ -42,7 +53,7 @@ def opened(settings: Settings, *, create: bool = False) -> Iterator[Place]:
             "if your events are elsewhere."
         )
     with embedded.start(folder, settings={"max_connections": str(connections_max(settings))}) as server:
-        yield Place(server.url, server, server.url)
+        yield Place(server.url, server)
 
 
 def connections_max(settings: Settings) -> int:

@@ -3,9 +3,10 @@
 from typing import Literal, NamedTuple
 
 from .. import pooler
-from ..errors import DatabaseUnavailable
+from ..errors import ConfigurationError, DatabaseUnavailable
 from ..server import Server, describe
 from ..settings import Settings
+from .place import past_pooler
 
 
 class Pooling(NamedTuple):
@@ -21,7 +22,9 @@ def look(settings: Settings, server: Server) -> Pooling | None:
     direct = settings.direct_database_url
     if direct is not None and settings.database_url is not None:
         try:
-            beside = describe(direct, [])
+            beside = describe(past_pooler(direct), [])
+        except ConfigurationError as error:
+            return Pooling("fails", str(error))
         except DatabaseUnavailable as error:
             return Pooling("fails", f"V7_DIRECT_DATABASE_URL leads nowhere. {error}")
         if beside.pooled:
