@@ -39,6 +39,70 @@ def test_the_oldest_of_each_type(populated: sa.Connection) -> None:
     assert found.unserved == 1
 
 
+def queue_old(url: str, *types: int) -> None:
+    """Types with a label, each with a job that has waited for three hours."""
+    with psycopg.connect(url) as writer:
+        writer.execute("insert into v7.event_types (event_type_id) select unnest(%s::bigint[])", [list(types)])
+        writer.execute(
+            "insert into v7.jobs (event_type_id, user_id, priority, event_data, queued_at) "
+            "select unnest(%s::bigint[]), 1, 5, '{}', now() - interval '3 hours'",
+            [list(types)],
+        )
+
+
+def queue_new(url: str, types: str, priorities: str, count: int) -> None:
+    with psycopg.connect(url) as writer:
+        writer.execute(
+            "insert into v7.jobs (event_type_id, user_id, priority, event_data, queued_at) "
+            f"select {types}, 1, {priorities}, '{{}}', now() from generate_series(1, {count}) n"
+        )
+
+
+def hours(url: str) -> tuple[dict[str, int], int]:
+    """How long the oldest of each type has waited, and how many types nobody serves."""
+    with listing.reading(url) as reader:
+        found = measures.waiting(reader, measures.named_types(reader))
+    return {label: round(seconds / 3600) for label, seconds in found.oldest_seconds.items()}, found.unserved
+
+
+def test_types_that_somebody_made_up_hide_no_type_with_a_label(database_url: str) -> None:
+    queue_old(database_url, 42)
+    queue_new(database_url, "-n", "0", 2 * measures.STEPS_MAX)
+    found, unserved = hours(database_url)
+    assert found == {"42": 3, "other": 0}
+    assert unserved > measures.STEPS_MAX
+
+
+def test_priorities_of_other_types_hide_no_type(database_url: str) -> None:
+    """As where they are times."""
+    queue_old(database_url, *range(1, 13), 42)
+    queue_new(database_url, "n % 12 + 1", "100 + n", 12 * 100)
+    queue_new(database_url, "n % 12 + 20", "100 + n", 12 * 100)
+    with psycopg.connect(database_url) as writer:
+        writer.execute("update v7.jobs set queued_at = now() - interval '2 hours' where event_type_id = 31")
+    found, unserved = hours(database_url)
+    assert found == {**{str(number): 3 for number in (*range(1, 13), 42)}, "other": 2}
+    assert unserved == 25
+
+
+@pytest.mark.parametrize("new", ["5 - n", "5 + n"], ids=["last", "first"])
+def test_of_a_type_all_of_whose_priorities_differ_both_ends_are_looked_at(database_url: str, new: str) -> None:
+    with psycopg.connect(database_url) as writer:  # dead letters have the lowest ids
+        writer.execute(
+            "insert into v7.jobs (event_type_id, user_id, priority, event_data, status, dead_at, dead_reason) "
+            "select 1, 1, 1, '{}', 'dead', now(), 'x' from generate_series(1, 10000)"
+        )
+    queue_old(database_url, 1)
+    queue_new(database_url, "1", new, 1000)
+    assert hours(database_url)[0] == {"1": 3, "other": 0}
+
+
+def test_of_a_type_all_of_whose_priorities_differ_the_lowest_ids_are_looked_at(database_url: str) -> None:
+    queue_old(database_url, 1)
+    queue_new(database_url, "1", "5 + (n % 2 * 2 - 1) * n", 1000)
+    assert hours(database_url)[0] == {"1": 3, "other": 0}
+
+
 def test_types_beyond_the_first_are_other(populated: sa.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measures, "TYPES_MAX", 2)
     types = measures.named_types(populated)

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from ..overview import Depth, Oldest, depth_by_type, elsewhere, nodes, serves, waiting_by_type
+from ..overview import Depth, Oldest, depth_by_type, elsewhere, nodes, oldest_by_type, queued_types, serves
 from ..schema import event_types
 from .series import TypeRate, event_type_rates
 from .session import now
@@ -40,11 +40,11 @@ def types_page(connection: sa.Connection, *, after: int | None = None, limit: in
     """Types that have met a worker, and those that wait to, by number."""
     ask, moment = connection.exec_driver_sql, now(connection)
     rows = known_types(connection, after, limit + 1)
-    waiting = waiting_by_type(ask, moment, after)
     beyond = elsewhere(ask)
     met = {number for _, number in beyond if after is None or number > after}
-    numbers = sorted(rows.keys() | waiting.keys() | met)
+    numbers = sorted({*rows, *queued_types(ask, after, limit + 1), *met})
     shown = numbers[:limit]
+    waiting = oldest_by_type(ask, moment, shown)
     depths = depth_by_type(ask, shown, beyond)
     listed = nodes(ask)
     rates = {rate.event_type_id: rate for rate in event_type_rates(connection)}

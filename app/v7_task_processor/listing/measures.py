@@ -14,10 +14,11 @@ from ..overview import (
     elsewhere,
     in_line,
     nodes,
+    oldest_by_type,
     queue_head,
+    queued_types,
     serves,
     totals,
-    waiting_by_type,
 )
 from ..schema import event_types, metrics
 from .session import now
@@ -25,6 +26,7 @@ from .session import now
 COUNTED_MAX = 50_000
 """So many queued jobs are counted at a scrape, of all types together."""
 STEPS_MAX = 1000
+"""So many other types are looked for at a scrape, and so many priorities of all types that have a label together."""
 INDEXES = {"scheduled": "jobs_scheduled", "queued": "jobs_queue", "dead": "jobs_dead"}
 """Each has an entry for each job in the status. What runs is few."""
 # As the planner does it: as many entries a page as vacuum or analyze last found, times the pages that there are now.
@@ -115,16 +117,16 @@ class Waiting(NamedTuple):
 
 
 def waiting(connection: sa.Connection, types: Types) -> Waiting:
-    """Since when jobs wait."""
-    ask = connection.exec_driver_sql
-    found = waiting_by_type(ask, now(connection), steps_max=STEPS_MAX)
-    oldest: dict[str, float] = {str(number): 0.0 for number in types}
-    oldest[OTHER] = 0.0
-    for number, each in found.items():
-        place = str(number) if number in types else OTHER
-        oldest[place] = max(oldest[place], each.age_seconds)
+    """Since when jobs wait. What others there are, and how many, is in the way of no type that has a label."""
+    ask, moment = connection.exec_driver_sql, now(connection)
+    queued = queued_types(ask, at_most=STEPS_MAX + len(types))
+    others = [number for number in queued if number not in types]
+    found = oldest_by_type(ask, moment, list(types), STEPS_MAX)
+    oldest = {str(number): found[number].age_seconds if number in found else 0.0 for number in types}
+    unnamed = oldest_by_type(ask, moment, others, STEPS_MAX)
+    oldest[OTHER] = max((each.age_seconds for each in unnamed.values()), default=0.0)
     listed = nodes(ask)
-    return Waiting(oldest, sum(not serves(listed, number) for number in found))
+    return Waiting(oldest, sum(not serves(listed, number) for number in found | unnamed))
 
 
 def connections(connection: sa.Connection) -> tuple[int, int]:

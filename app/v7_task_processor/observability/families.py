@@ -75,7 +75,8 @@ QUEUE_DEPTH = Family(
 OLDEST_AGE = Family(
     "v7_oldest_queued_age_seconds",
     "gauge",
-    "How long the queued job of a type that waits longest has waited; 0 where none waits.",
+    "How long the queued job of a type that waits longest has waited; 0 where none waits. A floor where the type has "
+    "more than 100 priorities, 20 where there are fifty types, and of `other` where there are 1,000 types.",
     (TYPE,),
 )
 DEAD_LETTERS = Family(
@@ -86,7 +87,10 @@ DEAD_LETTERS = Family(
 )
 PAUSED = Family("v7_event_type_paused", "gauge", "1 while the type is paused: its jobs wait.", (TYPE,))
 UNSERVED = Family(
-    "v7_event_types_unserved", "gauge", "Event types with queued jobs for which no node that lives has a handler."
+    "v7_event_types_unserved",
+    "gauge",
+    "Event types with queued jobs for which no node that lives has a handler; of those without a label of their own "
+    "1,000 are looked at.",
 )
 NODES = Family(
     "v7_nodes",

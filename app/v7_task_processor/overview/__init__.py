@@ -8,7 +8,7 @@ from .counts import COUNT_MAX, Depth, depth, depth_by_type, elsewhere, in_line, 
 from .look import Ask
 from .rates import Ended
 from .session import STATEMENT_SECONDS_MAX, now, seeing
-from .waits import Oldest, waiting_by_type
+from .waits import Oldest, oldest_by_type, queued_types
 from .whole import Overview, glance
 from .workers import RUNNING_MAX, NodeRow, RunningRow, WorkerRow, node_serves, nodes, serves, takers
 
@@ -32,10 +32,11 @@ __all__ = [
     "node_serves",
     "nodes",
     "now",
+    "oldest_by_type",
     "queue_head",
+    "queued_types",
     "seeing",
     "serves",
     "takers",
     "totals",
-    "waiting_by_type",
 ]

@@ -1,19 +1,22 @@
 """Since when jobs wait."""
 
 import datetime as dt
+from collections.abc import Sequence
 
 import msgspec
+from msgspec import structs
 
 from .look import Ask, Look
 
 PRIORITIES_MAX = 100
-"""So many priorities of a type are looked at for its oldest job."""
+"""So many priorities of a type are looked at for its oldest job: the first, and as many of the last."""
 STEPS_MAX = 10_000
+"""So many types are looked for, and so many priorities of all types together."""
 LOOKED_MAX = 10_000
 """So many suspects are looked at, and so many of the jobs with the lowest ids."""
 
+_queued_types = Look("queued_types")
 _by_type = Look("oldest_by_type")
-_suspects = Look("oldest_suspects")
 _of_first = Look("oldest_of_first")
 
 
@@ -25,35 +28,37 @@ class Oldest(msgspec.Struct, frozen=True, kw_only=True):
     at_least: bool
 
 
-def waiting_by_type(
-    ask: Ask, moment: dt.datetime, after: int | None = None, steps_max: int | None = None
+def queued_types(ask: Ask, after: int | None = None, at_most: int | None = None) -> list[int]:
+    """Types with queued jobs, suspects among them, the first so many by number."""
+    values = {"after": after, "at_most": at_most or STEPS_MAX, "suspects_max": LOOKED_MAX}
+    return [number for (number,) in _queued_types(ask, **values)]
+
+
+def oldest_by_type(
+    ask: Ask, moment: dt.datetime, event_type_ids: Sequence[int], steps_max: int | None = None
 ) -> dict[int, Oldest]:
-    """For each type with queued jobs, suspects among them, the one that waits longest.
+    """For each of these types with queued jobs, suspects among them, the one that waits longest.
 
-    Over PRIORITIES_MAX of a type, and `steps_max` in all.
+    Where there are many types, fewer priorities of each are looked at: `steps_max` of all together, but one of each.
+    Where these are not all, the jobs with the lowest ids are looked at too: they are likely to be the oldest.
     """
-    bounds = {"priorities_max": PRIORITIES_MAX, "steps_max": steps_max or STEPS_MAX}
-    found = {
-        number: since(moment, queued_at, at_least)
-        for number, queued_at, at_least in _by_type(ask, after=after, **bounds)
-    }
-    for number, queued_at in _suspects(ask, after=after, at_most=LOOKED_MAX):
-        known = found.get(number)
-        if known is None or queued_at < known.queued_at:
-            found[number] = since(moment, queued_at, known is not None and known.at_least)
-    return dict(sorted(found.items()))
+    each_max = max(1, (steps_max or STEPS_MAX) // max(1, len(event_type_ids)))
+    bounds = {"priorities_max": min(PRIORITIES_MAX, each_max), "suspects_max": LOOKED_MAX}
+    rows = _by_type(ask, event_type_ids=list(event_type_ids), **bounds)
+    found = {number: since(moment, queued_at, at_least) for number, queued_at, at_least in rows}
+    if any(each.at_least for each in found.values()):
+        for number, queued_at in _of_first(ask, at_most=LOOKED_MAX):
+            if number in found and queued_at < found[number].queued_at:
+                found[number] = since(moment, queued_at, found[number].at_least)
+    return found
 
 
-def oldest(ask: Ask, moment: dt.datetime, by_type: dict[int, Oldest]) -> Oldest | None:
-    """Of all queued jobs. Where not all priorities were looked at, the lowest ids are likely to be the oldest."""
+def oldest(by_type: dict[int, Oldest]) -> Oldest | None:
+    """Of all queued jobs."""
     if not by_type:
         return None
-    at_least = any(each.at_least for each in by_type.values())
-    times = [each.queued_at for each in by_type.values()]
-    if at_least:
-        ((found,),) = _of_first(ask, at_most=LOOKED_MAX)
-        times += [] if found is None else [found]
-    return since(moment, min(times), at_least)
+    longest = min(by_type.values(), key=lambda each: each.queued_at)
+    return structs.replace(longest, at_least=any(each.at_least for each in by_type.values()))
 
 
 def since(moment: dt.datetime, queued_at: dt.datetime, at_least: bool) -> Oldest:

@@ -8,7 +8,7 @@ from .counts import Depth, depth
 from .look import Ask, Look
 from .rates import Ended, ended
 from .session import now
-from .waits import Oldest, oldest, waiting_by_type
+from .waits import Oldest, oldest, oldest_by_type, queued_types
 from .workers import nodes, serves
 
 NAMED_MAX = 100
@@ -37,13 +37,13 @@ def glance(ask: Ask) -> Overview:
     moment = now(ask)
     listed = nodes(ask)
     alive = [node for node in listed if node.alive]
-    waiting = waiting_by_type(ask, moment)
+    queued = queued_types(ask)
     return Overview(
         now=moment,
         jobs=depth(ask),
-        oldest=oldest(ask, moment, waiting),
+        oldest=oldest(oldest_by_type(ask, moment, queued)),
         paused=[number for (number,) in _paused_types(ask, at_most=NAMED_MAX)],
-        unserved=[each for each in waiting if not serves(listed, each)][:NAMED_MAX],
+        unserved=[each for each in queued if not serves(listed, each)][:NAMED_MAX],
         nodes=len(alive),
         nodes_lost=len(listed) - len(alive),
         workers=sum(len(node.workers) for node in alive),

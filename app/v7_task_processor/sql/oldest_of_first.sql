@@ -1,3 +1,5 @@
--- Since when the oldest of the queued jobs with the lowest ids waits. Called by: the overview. Serves: jobs_pkey.
-select min(queued_at) filter (where status = 'queued') from (
-    select status, queued_at from v7.jobs order by id limit :at_most::bigint) as head
+-- Of each type since when the oldest of the queued jobs with the lowest ids waits. Called by: the overview, the list of
+-- types, metrics. Serves: jobs_pkey.
+select event_type_id, min(queued_at) from (
+    select status, event_type_id, queued_at from v7.jobs order by id limit :at_most::bigint) as head
+where status = 'queued' group by event_type_id
