@@ -55,7 +55,31 @@ def test_counts_stop_at_their_limit(reading: sa.Connection, monkeypatch: pytest.
     assert found.capped == ["queued", "dead"]
     rows = {row.event_type_id: row.jobs for row in listing.types_page(reading).event_types}
     assert rows[1].capped == ["queued", "dead"]
-    assert rows[9].capped == []
+    assert rows[9].capped == ["dead"]
+
+
+@pytest.mark.fault(68)
+def test_none_of_a_type_is_a_floor_where_not_all_were_looked_at(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its dead letters may have come after those that are counted."""
+    monkeypatch.setattr(counts, "COUNT_MAX", 10)
+    with psycopg.connect(database_url) as writer:
+        for columns, values in [
+            ("status, dead_at, dead_reason", "'dead', now() + n * interval '1 s', 'x'"),
+            ("status, run_at", "'scheduled', now() + n * interval '1 s'"),
+        ]:
+            writer.execute(
+                f"insert into v7.jobs (event_type_id, user_id, priority, event_data, {columns}) "
+                f"select 1 + n / 100, 1, 1, '{{}}', {values} from generate_series(1, 105) n"
+            )
+        writer.execute("insert into v7.event_types values (2)")
+    with listing.reading(database_url) as reader:
+        rows = {row.event_type_id: row.jobs for row in listing.types_page(reader).event_types}
+    assert rows == {
+        1: Depth(scheduled=10, queued=0, running=0, dead=10, capped=["scheduled", "dead"]),
+        2: Depth(scheduled=0, queued=0, running=0, dead=0, capped=["scheduled", "dead"]),
+    }
 
 
 def test_the_oldest_of_many_priorities_is_a_floor(reading: sa.Connection, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,8 +68,8 @@ JOBS = Family(
 QUEUE_DEPTH = Family(
     "v7_queue_depth",
     "gauge",
-    "Scheduled, queued and running jobs of a type. Up to 10,000, and 1,000 where there are fifty types, this is "
-    "exact, beyond it a floor; v7_jobs estimates the whole.",
+    "Scheduled, queued and running jobs of a type. Queued: exact up to 10,000, and 1,000 where there are fifty types, "
+    "beyond it a floor. Scheduled: among the 10,000 of all types that are due first. v7_jobs estimates the whole.",
     (TYPE, "status"),
 )
 OLDEST_AGE = Family(

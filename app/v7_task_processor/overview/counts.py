@@ -1,6 +1,8 @@
 """How many jobs stand where.
 
-Counts are bounded: past COUNT_MAX a number is a floor, its status stands in `capped`, and people read "10,000+".
+Counts are bounded: past COUNT_MAX a number is a floor, its status stands in `capped`, and people read "10,000+". Where
+more than that are scheduled or dead, the number of each type is a floor, 0 too ("0+"): those of all types that come
+first are counted.
 """
 
 from collections.abc import Sequence
@@ -74,5 +76,5 @@ def elsewhere(ask: Ask) -> dict[tuple[str, int], int]:
 
 def capped(counts: dict[str, int], floors: set[str]) -> Depth:
     """`floors`: statuses of which not all jobs were looked at."""
-    over = [name for name in LIVE if counts.get(name, 0) > COUNT_MAX or (name in floors and name in counts)]
+    over = [name for name in LIVE if counts.get(name, 0) > COUNT_MAX or name in floors]
     return Depth(**{name: min(counts.get(name, 0), COUNT_MAX) for name in LIVE}, capped=over)

@@ -72,6 +72,18 @@ async def test_a_type_s_last_hour(here: ApiProcess, populated_url: str) -> None:
     assert all(each.endswith(" ms") for each in durations)
 
 
+async def test_none_of_a_type_is_a_floor_where_not_all_were_looked_at(here: ApiProcess, populated_url: str) -> None:
+    async with await connect(populated_url) as connection:
+        await connection.execute(
+            "insert into v7.jobs (event_type_id, user_id, priority, event_data, status, dead_at, dead_reason) "
+            "select 1, 1, 1, '{}', 'dead', now() - interval '1 day', 'old' from generate_series(1, 10001)"
+        )
+        page = here.client.get("/dashboard/types").text
+        await connection.execute("delete from v7.jobs where dead_reason = 'old'")
+    assert '<a href="/dashboard/dead?event_type_id=5">0+</a>' in page
+    assert '<a href="/dashboard/dead?event_type_id=1">10,000+</a>' in page
+
+
 @pytest.mark.parametrize(
     ("name", "says"),
     [
