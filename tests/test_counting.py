@@ -12,7 +12,7 @@ from v7_task_processor import counting, database, queue
 from v7_task_processor.counting import Account
 from v7_task_processor.listing import measures, reading
 from v7_task_processor.observability import families
-from v7_task_processor.observability.counts import Counts
+from v7_task_processor.observability.counts import TYPES_MAX, Counts
 from v7_task_processor.queue import Connection
 from v7_task_processor.schema import metrics
 
@@ -186,6 +186,20 @@ async def test_types_beyond_the_first_are_other_before_and_after_the_fold(
     assert await by_type(database_url) == expected
     (kept,) = await rows(connection, "select counts from v7.metrics")
     assert set(kept[0]) == {f"v7_retries_total|{label}|" for label in ("30", "10", "other")}
+
+
+async def test_a_type_with_a_label_keeps_it_in_a_process_that_met_made_up_types_first(
+    connection: Connection, database_url: str
+) -> None:
+    await queue.ensure_event_types(connection, [5])
+    one = account()
+    for number in range(100, 100 + TYPES_MAX):
+        one.counts.add(families.RETRIES, 1, number)
+    await queue.ensure_event_types(connection, range(100, 200))
+    await one.keep(connection)
+    one.counts.add(families.RETRIES, 7, 5)
+    await one.keep(connection)
+    assert (await by_type(database_url))["5"] == 7
 
 
 async def test_a_type_too_new_for_a_row_has_its_number(connection: Connection, database_url: str) -> None:

@@ -74,6 +74,20 @@ def test_types_without_end_are_other(counts: Counts) -> None:
     assert found["v7_dead_lettered_total|0|"] == 2
 
 
+def test_types_that_were_made_up_make_no_other_of_one_that_is_told_apart(counts: Counts) -> None:
+    """Whether they came before or after it was heard of."""
+    counts.tell_apart([-1])
+    for number in range(2 * TYPES_MAX):
+        telemetry.publish("job.dead", event_type_id=number)
+    counts.tell_apart([-2, 0])
+    for number in (-2, -1, 0, 2 * TYPES_MAX, 2 * TYPES_MAX + 1):
+        telemetry.publish("job.dead", event_type_id=number)
+    found = told(counts)
+    assert [found[f"v7_dead_lettered_total|{number}|"] for number in (-2, -1, 0)] == [1, 1, 2]
+    assert found[f"v7_dead_lettered_total|{2 * TYPES_MAX}|"] == 1, "0 has made room for one more"
+    assert found["v7_dead_lettered_total|other|"] == TYPES_MAX + 1
+
+
 def test_each_event_that_is_counted_only_is_not_logged() -> None:
     transitions = {event for event in module.EVENTS if event.partition(".")[0] in ("job", "node", "worker")}
     assert module.EVENTS.keys() - transitions == set(logs.MEASURED)

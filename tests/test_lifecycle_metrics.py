@@ -7,9 +7,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from v7_task_processor.observability.counts import TYPES_MAX
 from v7_task_processor.observability.families import COUNTED, PARTS
 
-from .nodes import EVENT, enqueue, failures, node, post, wait_for_end, wait_until
+from .nodes import EVENT, EVERYTHING, enqueue, failures, node, post, wait_for_end, wait_until
 from .prometheus import Labels, Scrape
 
 
@@ -129,6 +130,22 @@ def test_crashes_and_who_was_charged_for_them_are_counted(database_url: str, tmp
         assert found.get("v7_jobs_rescued_total") == 2
         crashed = {role: found.get("v7_workers_crashed_total", role=role) for role in ("worker", "lone worker", "api")}
         assert crashed == {"worker": 1, "lone worker": 1, "api": 0}
+
+
+def test_a_type_with_a_handler_of_its_own_is_counted_as_such_among_made_up_types(
+    database_url: str, tmp_path: Path
+) -> None:
+    """Also in the first seconds, in which it is not known which types have a label."""
+    with psycopg.connect(database_url) as connection:
+        connection.execute("select v7.enqueue(1000 + n, 1, 0, '{}') from generate_series(1, %s) n", [TYPES_MAX])
+        connection.execute("select v7.enqueue(5, 1, 1, '{}')")
+    own = EVERYTHING + "\nhandler(event_type_id=5)(handle)\n"
+    with node(tmp_path / "node", database_url, "worker", handlers=own) as one:
+        wait_for_end(database_url)
+        assert one.stop() == 0
+    with psycopg.connect(database_url) as connection:
+        kept = connection.execute("select counts -> 'v7_attempts_total|5|succeeded' from v7.metrics").fetchall()
+    assert ([1],) in kept
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import psycopg
 from . import queue
 from .observability import logs
 from .observability.counts import Counts, Numbers
+from .observability.families import TYPES_MAX
 from .observability.seldom import Seldom
 from .queue import Connection
 
@@ -43,6 +44,8 @@ class Account:
         self.written_at = time.monotonic()
         try:
             await self.write(connection)
+            if self.counts.further:  # or made-up types that came first would make `other` of one with a label
+                self.counts.tell_apart(await queue.named_types(connection, TYPES_MAX))
         except psycopg.Error as error:
             if connection.closed:
                 raise

@@ -264,6 +264,6 @@ def test_which_types_came_first_is_read_from_an_index(planner: Planner) -> None:
     fill(planner, "never filled")
     planner.execute("insert into v7.event_types (event_type_id) select generate_series(1, 20000)")
     planner.execute("analyze v7.event_types")
-    for name, session, mode in itertools.product(("fold_counts", "note_minute"), (HOT, {}), MODES):
+    for name, session, mode in itertools.product(("named_types", "fold_counts", "note_minute"), (HOT, {}), MODES):
         assert "using event_types_created_at on event_types" in plan(planner, name, session, mode)
     planner.execute("delete from v7.event_types")

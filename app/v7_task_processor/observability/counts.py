@@ -1,14 +1,15 @@
 """What one process counts, in plain lists: once a batch, never for each job, without locks."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from . import families, telemetry
 from .families import OTHER, Family
 
 TYPES_MAX = 2 * families.TYPES_MAX
-"""Types that a process tells apart. Which have a label is decided where all are known: when they are read."""
+"""Further types that a process tells apart: some are too new for a row, and may have a label soon. Which have one is
+decided where all are known: when they are read."""
 
 SECOND_PARTS = 2**20
 """Sums are kept in parts of a second that floats add exactly, so that they are the same in whatever order rows of many
@@ -23,7 +24,9 @@ class Counts:
 
     def __init__(self) -> None:
         self.numbers: Numbers = {}
-        self.types: set[int] = set()
+        self.apart: set[int] = set()
+        """Types that it tells apart whatever else it meets."""
+        self.further: set[int] = set()
 
     def hear(self, event: str, fields: Mapping[str, object]) -> None:
         """The subscriber."""
@@ -54,12 +57,17 @@ class Counts:
         return numbers
 
     def named(self, event_type_id: int) -> object:
-        if event_type_id in self.types:
+        if event_type_id in self.apart or event_type_id in self.further:
             return event_type_id
-        if len(self.types) >= TYPES_MAX:
+        if len(self.further) >= TYPES_MAX:
             return OTHER
-        self.types.add(event_type_id)
+        self.further.add(event_type_id)
         return event_type_id
+
+    def tell_apart(self, event_type_ids: Iterable[int]) -> None:
+        """From now on these types are no part of `other`: those with a handler of their own, and with a label."""
+        self.apart.update(event_type_ids)
+        self.further -= self.apart
 
     def copy(self) -> Numbers:
         return {key: list(numbers) for key, numbers in self.numbers.items()}

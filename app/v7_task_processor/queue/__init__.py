@@ -36,7 +36,7 @@ from .claiming import (
     claim_suspect,
     last_position,
 )
-from .counts import fold_counts, note_minute, write_counts
+from .counts import fold_counts, named_types, note_minute, write_counts
 from .ending import Failure, Held, Running, complete, complete_logged, fail, held_by, orphans, release, snooze
 from .event_types import (
     discover_event_types,
@@ -142,6 +142,7 @@ __all__ = [
     "left_running",
     "limit_event_type",
     "literal",
+    "named_types",
     "next_due_seconds",
     "nodes",
     "note_act",

@@ -5,6 +5,7 @@ from ..observability import families
 from .statement import Statement
 
 _write_counts = Statement("write_counts", PROMPT_SECONDS_MAX)
+_named_types = Statement("named_types", PROMPT_SECONDS_MAX)
 _fold_counts = Statement("fold_counts")
 _note_minute = Statement("note_minute", PROMPT_SECONDS_MAX)
 
@@ -15,6 +16,11 @@ OF_MINUTES = (families.RECEIVED, families.ATTEMPTS, families.HANDLER_DURATION, f
 async def write_counts(connection: Connection, source: str, counts: str, *, first: bool) -> bool:
     """Keep a process's counts, a JSON object. False: its row was folded away meanwhile, and these are not kept."""
     return bool(await _write_counts(connection, source=source, counts=counts, first=first))
+
+
+async def named_types(connection: Connection, types_max: int) -> list[int]:
+    """The event types with a label of their own in metrics: so many, those that came first."""
+    return [row[0] for row in await _named_types(connection, types_max=types_max)]
 
 
 async def fold_counts(connection: Connection, idle_seconds: float, types_max: int) -> int:

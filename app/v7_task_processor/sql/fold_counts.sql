@@ -6,9 +6,7 @@
 -- Types without a label of their own become `other` here, or the sum would grow with every type there ever was.
 with locked as materialized (
     select counts from v7.metrics where source = '00000000-0000-0000-0000-000000000000' for update),
-named as materialized (
-    select event_type_id::text as label from v7.event_types
-    order by created_at, event_type_id limit :types_max::integer),
+named as materialized ({named_types}),
 ended as (
     delete from v7.metrics
     where exists (select from locked) and source <> '00000000-0000-0000-0000-000000000000'

@@ -8,9 +8,7 @@ with fresh as materialized (
     select date_trunc('minute', clock_timestamp(), 'UTC') as minute
     where not exists (
         select from v7.minutes where minute = date_trunc('minute', clock_timestamp(), 'UTC'))),
-named as materialized (
-    select event_type_id::text as label from v7.event_types
-    order by created_at, event_type_id limit :types_max::integer),
+named as materialized ({named_types}),
 series as (
     select split_part(key, '|', 1) as name, split_part(key, '|', 3) as other,
         case when split_part(key, '|', 2) = '' or (select count(*) from named) < :types_max::integer

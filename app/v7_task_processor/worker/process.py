@@ -88,6 +88,7 @@ class Worker:
         self.recorder = Recorder(self.settings, self.session, self.section)
         self.registry = registry
         self.account = Account(counts.collect())
+        self.account.counts.tell_apart(self.served.open_types)
         self.lone = lone
         self.stop = asyncio.Event()
 

@@ -220,6 +220,7 @@ class Supervisor:
         if child.role != "api":
             types = None if report.serves_all else report.event_type_ids
             self.served = self.served._replace(all_types=report.serves_all, open_types=report.event_type_ids)
+            self.account.counts.tell_apart(report.event_type_ids)
             await self.stubborn.do(lambda connection: queue.serve(connection, self.member.id, types, report.timeouts))
         if not self.up and all(each.ready for each in [*self.workers, *self.apis]):
             self.up = True
