@@ -5,7 +5,7 @@ import json
 import psycopg
 import pytest
 
-from v7_task_processor import database
+from v7_task_processor import queue
 from v7_task_processor.cli import acts, root
 
 from .command import answer, v7
@@ -37,16 +37,15 @@ def test_retry_reschedule_and_priority(shell: Shell) -> None:
 def test_a_job_that_another_holds_keeps_no_other(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those before it were done, and nobody was told so; those after it were not."""
     monkeypatch.setitem(acts.SESSION, "lock_timeout", "100ms")
-    better, queued, paused = (KEYS[name] for name in ("better", "queued", "paused"))
+    better, queued, paused, dead = (KEYS[name] for name in ("better", "queued", "paused", "dead"))
     with psycopg.connect(shell.url) as holder:
-        holder.execute("select from v7.jobs where id = %s for update", [queued])
+        holder.execute("select from v7.jobs where id = any(%s) for update", [[queued, dead]])
         assert root.run(["jobs", "cancel", str(better), str(queued), str(paused)]) == 1
         said = shell.capsys.readouterr()
         assert said.out == "2 jobs cancelled.\n"
         assert said.err == f"v7: Job {queued} was left as it is: canceling statement due to lock timeout.\n"
-        monkeypatch.setitem(database.SESSION, "statement_timeout", "300ms")
-        says = shell("jobs", "cancel", queued, queued, code=1)
-        assert says.startswith("v7: The database took too long over this."), "one alone is no list"
+        for one in (["jobs", "cancel", queued, queued], ["dead", "redrive", dead]):
+            assert shell(*one, code=1) == f"v7: {queue.LOCKED}\n", "nobody is told to ask for less than one"
     assert [shell.row("status", each)[0] for each in (better, queued, paused)] == ["cancelled", "queued", "cancelled"]
     assert shell.rows("select job_id from v7.audit order by id desc limit 2") == [(paused,), (better,)]
 
@@ -57,6 +56,15 @@ def test_a_refusal_of_postgres_shows_no_event(shell: Shell) -> None:
         owner.execute("alter table v7.jobs add constraint mine check (priority < 100) not valid")
     says = shell("jobs", "priority", KEYS["dead"], "--to", 500, code=1)
     assert says == 'v7: The database refused: new row for relation "jobs" violates check constraint "mine"\n'
+
+
+def test_a_server_that_answers_is_not_said_to_be_away(shell: Shell) -> None:
+    with psycopg.connect(shell.url) as owner:
+        owner.execute("""create function mine() returns trigger language plpgsql as $$ begin
+            raise 'could not extend file' using errcode = 'disk_full', hint = 'Check free disk space.'; end $$""")
+        owner.execute("create trigger mine before insert on v7.audit for each row execute function mine()")
+    says = shell("jobs", "retry", KEYS["dead"], code=1)
+    assert says == "v7: The database refused: could not extend file\n"
 
 
 def test_redrive_with_another_event(shell: Shell) -> None:

@@ -68,6 +68,18 @@ def test_a_database_that_is_away_is_told_without_the_password(call: object) -> N
     assert "\n" not in str(told.value)
 
 
+@pytest.mark.parametrize("code", ["53100", "55P03", "40P01", "40001", "57014", "08006", "57P01", "53300"])
+def test_what_a_server_refuses_is_not_told_as_a_server_that_is_away(database_url: str, code: str) -> None:
+    with psycopg.connect(database_url) as connection, pytest.raises(psycopg.OperationalError) as refused:
+        connection.execute(f"do $$ begin raise 'not now' using errcode = '{code}'; end $$")
+    told = database.unavailable(refused.value)
+    if code.startswith(("08", "57P", "53300")):
+        assert isinstance(told, DatabaseUnavailable)
+        assert str(told).startswith("Cannot reach the database: not now. Check DATABASE_URL")
+    else:
+        assert (str(told), told.exit_code) == ("The database refused: not now", 1)
+
+
 async def test_a_session_has_the_settings_that_it_was_given(database_url: str) -> None:
     async with await database.connect(database_url, {"statement_timeout": "7s", "jit": "off"}) as connection:
         cursor = await connection.execute("select current_setting('statement_timeout'), current_setting('jit')")

@@ -12,7 +12,7 @@ from psycopg.errors import Diagnostic
 
 from . import migration, pooler
 from .deadline import PROMPT_SECONDS_MAX, deadline, hang_up
-from .errors import ConfigurationError, DatabaseUnavailable
+from .errors import ConfigurationError, DatabaseUnavailable, V7Error
 from .times import NearestTime
 
 if TYPE_CHECKING:  # half a second to import, and most processes never migrate or list
@@ -157,7 +157,7 @@ def migrate(url: str, to: str | None = None) -> tuple[str | None, str | None]:
 
     A newer schema that serves this release is left as it is, unless a version is named. Several at once: one does it,
     the others wait and find nothing to do. Raises DatabaseUnavailable; ConfigurationError where the database is of a
-    newer release, or there is no such version; V7Error where the tables are in use without a pause.
+    newer release, or there is no such version; V7Error where the tables are in use without a pause, or it is refused.
     """
     import sqlalchemy as sa
 
@@ -203,7 +203,7 @@ def check(url: str) -> str | None:
     """Make sure that there is a database with a schema that this release can use, and return its version. Waits for
     one who migrates.
 
-    Raises DatabaseUnavailable or ConfigurationError, each with what to do.
+    Raises DatabaseUnavailable or ConfigurationError, each with what to do, or V7Error where it is refused.
     """
     try:
         with connect_to_read(url) as connection:
@@ -247,12 +247,21 @@ CONNECTIONS_NEEDED = (
 )
 
 
-def unavailable(error: Exception) -> DatabaseUnavailable:
-    """The error for people: what libpq said, without our connection string."""
-    text = str(getattr(error, "orig", None) or error).strip()
+AWAY = ("08", "57P", "53300")
+"""How the codes of those errors begin that end a connection, or let none be. What libpq itself says has no code."""
+
+
+def unavailable(error: Exception) -> V7Error:
+    """The error for people: what libpq said, without our connection string. DatabaseUnavailable, unless it was said by
+    a server that answers and refused what it was asked."""
+    cause = getattr(error, "orig", None) or error
+    text = str(cause).strip()
     if READ_ONLY in text:
         return DatabaseUnavailable(STANDBY_ONLY)
     said = text.splitlines() or ["no reason given"]
+    code = getattr(cause, "sqlstate", None)
+    if code is not None and not code.startswith(AWAY):
+        return V7Error(f"The database refused: {said[0]}")
     if pooler.OPTIONS_REFUSED in text:
         return DatabaseUnavailable(f"Cannot reach the database: {said[0]}. {pooler.OPTIONS}")
     if any(full in text for full in FULL):

@@ -45,7 +45,7 @@ order by application_name, pid"""
 
 
 def describe(url: str, names: list[str]) -> Server:
-    """What serves a database, with these of its settings (those that it knows). Raises DatabaseUnavailable."""
+    """What serves a database, with these of its settings (those that it knows). Raises V7Error."""
     try:
         with database.connect_to_read(url) as connection:
             rows = connection.execute(

@@ -28,7 +28,7 @@ Transition = Callable[[Connection, int], Awaitable[object]]
 Greeting = Callable[[Connection], Awaitable[None]]
 
 SESSION = {"lock_timeout": "5s"}
-"""Where several are named: one that another holds keeps the others waiting no longer."""
+"""A job that another holds keeps whoever asks, and the others that are named, waiting no longer."""
 
 
 class Refused(NamedTuple):
@@ -165,11 +165,11 @@ async def each(
     given: Mapping[str, object] | None = None,
     greet: Greeting | None = None,
 ) -> tuple[list[int], list[Refused]]:
-    """Each in a transaction of its own, and noted in it."""
+    """Each in a transaction of its own, and noted in it. Raises V7Error where another holds the only one."""
     did: list[int] = []
     refused: list[Refused] = []
     several = len(set(ids)) > 1
-    async with await database.connect(url, SESSION if several else None) as connection:
+    async with await database.connect(url, SESSION) as connection:
         if greet is not None:
             await greet(connection)
         for job_id in dict.fromkeys(ids):
@@ -178,6 +178,8 @@ async def each(
                     if done := await transition(connection, job_id):
                         await queue.note_act(connection, hand(), name, job_id=job_id, given=given, jobs=1)
             except psycopg.Error as error:
+                if isinstance(error, psycopg.errors.LockNotAvailable) and not several:
+                    raise V7Error(queue.LOCKED) from None
                 if connection.closed or not several:
                     raise
                 why = f"Job {job_id} was left as it is: {logs.said(error)}."

@@ -3,7 +3,7 @@
 from typing import Literal, NamedTuple
 
 from .. import pooler
-from ..errors import ConfigurationError, DatabaseUnavailable
+from ..errors import ConfigurationError, V7Error
 from ..server import Server, describe
 from ..settings import Settings
 from .place import past_pooler
@@ -25,7 +25,7 @@ def look(settings: Settings, server: Server) -> Pooling | None:
             beside = describe(past_pooler(direct), [])
         except ConfigurationError as error:
             return Pooling("fails", str(error))
-        except DatabaseUnavailable as error:
+        except V7Error as error:
             return Pooling("fails", f"V7_DIRECT_DATABASE_URL leads nowhere. {error}")
         if beside.pooled:
             return Pooling("fails", pooler.LIVES_ON)

@@ -8,6 +8,7 @@ id, attempt and worker: what is missing from the answer was taken away meanwhile
 from ..deadline import Connection
 from .acts import (
     DONE,
+    LOCKED,
     MAY,
     Mine,
     act_on,
@@ -89,6 +90,7 @@ __all__ = [
     "DONE",
     "FIRST",
     "LAST",
+    "LOCKED",
     "MAY",
     "OLDEST",
     "Asked",

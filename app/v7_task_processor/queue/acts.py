@@ -30,6 +30,8 @@ DONE = {
     "redrive": "redriven",
 }
 """What a job is after it."""
+LOCKED = "Another transaction holds the row, and did not end within 5 seconds; nothing was done. Ask again."
+"""Why nothing was done with one job, in a session that waits so long for a lock."""
 
 
 async def cancel(connection: Connection, job_id: int) -> str | None:

@@ -6,7 +6,7 @@ import time
 import psycopg
 
 from .. import database, promise, queue
-from ..errors import DatabaseUnavailable
+from ..errors import V7Error
 from ..server import describe
 from .ingest import Ingest
 
@@ -50,7 +50,7 @@ class Readiness:
                 async with await database.connect(self.url) as connection:
                     if not await queue.has_tomorrow(connection):
                         return ["the history has no partition for tomorrow"]
-        except (DatabaseUnavailable, psycopg.Error, TimeoutError, OSError) as error:
+        except (V7Error, psycopg.Error, TimeoutError, OSError) as error:
             return [READ_ONLY if database.READ_ONLY in str(error) else UNREACHABLE]
         self.promise = found.introduced()
         return []

@@ -131,7 +131,7 @@ class Supervisor:
         return 0
 
     async def enter(self) -> None:
-        """Become one of the nodes. Raises DatabaseUnavailable."""
+        """Become one of the nodes. Raises V7Error."""
         try:
             await self.member.join()
             if self.workers:

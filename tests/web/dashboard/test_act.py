@@ -8,7 +8,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from v7_task_processor import database
+from v7_task_processor import database, queue
 from v7_task_processor.queue import Connection
 from v7_task_processor.web.management import store
 
@@ -41,7 +41,7 @@ async def test_a_job_that_another_holds_keeps_no_other(
             assert "<p>2 jobs given another priority.</p>" in told.text
             assert f"<li>Job {held} was left as it is: canceling statement due to lock timeout.</li>" in told.text
             alone = await submit(api, act="priority", id=held, priority=7)
-            assert (alone.status_code, store.LOCKED in alone.text) == (503, True)
+            assert (alone.status_code, queue.LOCKED in alone.text) == (503, True)
     assert [await one(connection, "priority", each) for each in ids] == [(7,), (0,), (7,)]
     assert rows(database_url, "select job_id from v7.audit order by job_id") == [(first,), (last,)]
 

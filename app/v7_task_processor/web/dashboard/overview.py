@@ -9,7 +9,7 @@ import psycopg
 import sqlalchemy as sa
 
 from ... import listing, promise
-from ...errors import DatabaseUnavailable
+from ...errors import V7Error
 from ...listing import HOURS_MAX, DeadGroup
 from ...overview import Overview, glance
 from ...promise import Promise
@@ -62,7 +62,7 @@ async def worth_of(url: str) -> Promise:
     try:
         async with asyncio.timeout(LOOK_SECONDS_MAX):
             return promise.promise(await asyncio.to_thread(describe, url, promise.SETTINGS))
-    except (DatabaseUnavailable, psycopg.Error, TimeoutError, OSError) as error:
+    except (V7Error, psycopg.Error, TimeoutError, OSError) as error:
         raise unavailable(UNREACHABLE) from error
 
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from ... import database, listing
 from ...errors import V7Error
 from ...observability import logs
-from ...queue import Connection
+from ...queue import LOCKED, Connection
 from ...redaction import Names
 from ..problem import Problem, unavailable
 
@@ -32,7 +32,6 @@ SESSION = {
 BUSY = "Too many wait for the database here. Ask again in a second."
 UNREACHABLE = "The database cannot be reached; nothing was done. Ask again."
 TOO_SLOW = "The database took too long over this. Ask for less: by status, by event_type_id, by a shorter time."
-LOCKED = "Another transaction holds the row, and did not end within 5 seconds; nothing was done. Ask again."
 NOT_KNOWN = "The database was lost before it confirmed this: it may be done. Look at it before you ask again."
 
 
