@@ -12,7 +12,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from v7_task_processor import database, maintenance
-from v7_task_processor.cli import root
+from v7_task_processor.cli import checks, root
 
 from .nodes import EVENT, check_books, enqueue, failures, jobs, node, post, wait_for_end, wait_until
 
@@ -113,6 +113,18 @@ def test_the_doctor_sees_all_as_the_role_of_nodes(roles: Roles, capsys: pytest.C
     checks = {check["name"]: check["state"] for check in json.loads(capsys.readouterr().out)["checks"]}
     assert {checks[name] for name in ("database", "schema", "days", "transactions")} == {"holds"}
     assert ask(roles.node, "select pg_has_role('pg_monitor', 'member')")
+
+
+def test_the_doctor_says_what_it_cannot_see_as_a_role_without_pg_monitor(
+    roles: Roles, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "TRANSACTION_SECONDS_MAX", 0)
+    with psycopg.connect(roles.owner) as old:
+        old.execute("select 1")
+        root.run(["doctor", "--database-url", roles.reader, "--json"])
+    found = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}["transactions"]
+    assert (found["state"], found["todo"]) == ("note", "Grant pg_monitor to see all.")
+    assert found["says"].endswith(", as far as this user may see")
 
 
 async def test_after_a_failover_the_role_of_nodes_moves_the_sequences(roles: Roles) -> None:

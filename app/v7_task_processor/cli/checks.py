@@ -151,7 +151,10 @@ def days(connection: sa.Connection) -> Check:
 def transactions(connection: sa.Connection) -> Check:
     oldest = listing.oldest_transaction(connection)
     if oldest is None or oldest.age_seconds < TRANSACTION_SECONDS_MAX:
-        return Check("transactions", "holds", f"none is open for over {age(TRANSACTION_SECONDS_MAX)}")
+        says = f"none is open for over {age(TRANSACTION_SECONDS_MAX)}"
+        if listing.sees_transactions(connection):
+            return Check("transactions", "holds", says)
+        return Check("transactions", "note", f"{says}, as far as this user may see", "Grant pg_monitor to see all.")
     who = f"{oldest.application or 'a client'} of {oldest.user} (pid {oldest.pid}, {oldest.state})"
     says = f"{who} has one open for {age(oldest.age_seconds)}: dead rows pile up behind it"
     return Check("transactions", "note", says, f"End it if nobody needs it: select pg_terminate_backend({oldest.pid})")

@@ -23,7 +23,7 @@ from .jobs import (
 )
 from .operations import ActPage, ActRow, Given, OperationPage, OperationRow, acts_page, operation, operations_page
 from .series import HOURS_MAX, Minute, TypeRate, event_type_rates, series
-from .server import Transaction, missing_days, oldest_transaction
+from .server import Transaction, missing_days, oldest_transaction, sees_transactions
 from .session import now, reading
 from .why import Why, why
 
@@ -66,6 +66,7 @@ __all__ = [
     "operations_page",
     "queue_page",
     "reading",
+    "sees_transactions",
     "series",
     "statuses",
     "types_page",

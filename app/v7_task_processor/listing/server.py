@@ -51,6 +51,11 @@ def oldest_transaction(connection: sa.Connection) -> Transaction | None:
     )
 
 
+def sees_transactions(connection: sa.Connection) -> bool:
+    """Whether this user may see those of other roles: else all but the pid of such a session is null."""
+    return bool(connection.execute(sa.select(sa.func.pg_has_role("pg_read_all_stats", "usage"))).scalar_one())
+
+
 def missing_days(connection: sa.Connection, days_ahead: int) -> list[dt.date]:
     """Of today and the days ahead (UTC), those without a partition of finished_jobs."""
     today = now(connection).astimezone(dt.UTC).date()
