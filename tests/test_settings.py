@@ -194,6 +194,14 @@ def test_keys_in_a_file_stand_one_a_line() -> None:
     assert names == ["shop", "grafana"]
 
 
+def test_event_types_are_as_large_as_those_of_handlers_and_events() -> None:
+    least, most = -(2**63), 2**63 - 1
+    assert load(environment={"V7_TYPES": f"{least}, 5,{most}"}).only_types == frozenset({least, 5, most})
+    wanted = f"one event type or more, separated by commas, each a whole number from {least} to {most}"
+    for wrong in (f"1,{most + 1}", str(least - 1), "1" * 5000, "1.5", "1,,2"):
+        assert refusal(V7_TYPES=wrong) == f"V7_TYPES is {wrong!r}: it must be {wanted}."
+
+
 def test_names_of_what_is_not_shown() -> None:
     assert load(environment={"V7_REDACT": " Password, card number ,"}).redacted == {"password", "card number"}
     assert load(environment={}).redacted == frozenset()

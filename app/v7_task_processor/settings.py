@@ -15,7 +15,9 @@ from .errors import ConfigurationError
 from .keys import Keys
 
 Text = Annotated[str, Meta(min_length=1)]
-Types = Annotated[str, Meta(pattern=r"^\s*-?\d{1,18}(\s*,\s*-?\d{1,18})*\s*$")]
+Types = Annotated[str, Meta(pattern=r"^\s*-?\d{1,19}(\s*,\s*-?\d{1,19})*\s*$")]
+BIGINT = range(-(2**63), 2**63)
+"""What an event type can be."""
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["console", "json"]
 
@@ -177,6 +179,8 @@ def checked(field: str, value: object) -> object:
 def refuse_parts(field: str, value: str) -> None:
     """What is wrong inside of a value that has parts. Nothing is: "," (two variables that were empty) must not mean
     that no key is asked for."""
+    if field == "types" and not all(int(each) in BIGINT for each in value.split(",")):
+        raise ConfigurationError(f"V7_TYPES is {value!r}: it must be {wanted(Types)}.")
     if field == "api_keys" and not keys.parsed(value):
         raise ConfigurationError("V7_API_KEYS is (hidden): it must be one key or more, separated by commas.")
     if field == "admin_token":
@@ -188,7 +192,7 @@ def refuse_parts(field: str, value: str) -> None:
 def wanted(hint: Any) -> str:
     """What a field takes, in words, from its type."""
     if hint == Types:
-        return "one event type or more, separated by commas"
+        return f"one event type or more, separated by commas, each a whole number from {BIGINT[0]} to {BIGINT[-1]}"
     if get_origin(hint) is Literal:
         return " or ".join(get_args(hint))
     kind, meta = get_args(hint) if get_origin(hint) is Annotated else (hint, Meta())
