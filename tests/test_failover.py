@@ -6,7 +6,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from v7_task_processor import database, maintenance, queue
+from v7_task_processor import database, maintenance, queue, unavailable
 from v7_task_processor.cli import root
 
 from .nodes import EVENT, node, post, wait_until
@@ -75,7 +75,7 @@ async def test_a_standby_says_that_it_is_one(
     """Who writes gets no connection; who only reads does."""
     monkeypatch.setenv("V7_HANDLERS", "")
     with primary(tmp_path / "a") as first, standby(first, tmp_path / "b", "b") as second:
-        with pytest.raises(psycopg.OperationalError, match=database.READ_ONLY):
+        with pytest.raises(psycopg.OperationalError, match=unavailable.READ_ONLY):
             await database.connect(second.url)
         async with await database.connect(either(second, first)) as connection:
             await maintenance.recognise(connection)

@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from v7_task_processor import database
+from v7_task_processor import unavailable
 
 from .nodes import V7, Node, enqueue, jobs, node, wait_for_end, wait_until
 
@@ -228,7 +228,7 @@ def test_a_database_that_is_read_only_for_a_while_charges_nobody(database_url: s
         wait_until(lambda: len(one.starts()) >= 16, "the first run")
         admin.execute("set default_transaction_read_only = off")
         set_read_only(admin, "on")
-        wait_until(lambda: database.READ_ONLY in one.said(), "the node meets it")
+        wait_until(lambda: unavailable.READ_ONLY in one.said(), "the node meets it")
         wait_until(lambda: len(one.noted("end")) >= 16, "what ran has ended, and cannot be written")
         set_read_only(admin, "off")
         wait_for_end(database_url)

@@ -12,8 +12,9 @@ from psycopg.errors import Diagnostic
 
 from . import migration, pooler
 from .deadline import PROMPT_SECONDS_MAX, deadline, hang_up
-from .errors import ConfigurationError, DatabaseUnavailable, V7Error
+from .errors import ConfigurationError
 from .times import NearestTime
+from .unavailable import READ_ONLY, unavailable
 
 if TYPE_CHECKING:  # half a second to import, and most processes never migrate or list
     import sqlalchemy as sa
@@ -52,8 +53,6 @@ from (select pg_backend_pid() <> %s) as between(pooled),
     unnest(%s::text[], %s::text[]) as given(name, setting) where current_setting(name, true) is not null"""
 LOCAL = {"synchronous_commit": "local"}
 """For what need not be on a standby: it goes on while a synchronous one is missing."""
-READ_ONLY = "session is read-only"
-"""What libpq says of a server that takes no writes."""
 
 
 def conninfo(url: str, application_name: str = "v7", *, variable: str = "DATABASE_URL", **instead: str) -> str:
@@ -229,46 +228,6 @@ def mismatch(found: str | None) -> str:
     return (
         f"The database's schema is version {found}, newer than this release, which needs {SCHEMA_VERSION}. "
         "Run the newer release here too; its `v7 migrate` made that schema."
-    )
-
-
-STANDBY_ONLY = (
-    "The server is a standby (read-only), or set to be read-only: it takes no events. Point DATABASE_URL at the "
-    "primary, or name all servers in it, and the primary is found: postgresql://user@one,two/database"
-)
-
-
-FULL = ("too many clients", "too many connections", "remaining connection slots", "no more connections allowed")
-"""What Postgres says where max_connections, or the limit of a role or database, is reached; and PgBouncer of its."""
-CONNECTIONS_NEEDED = (
-    "A node needs 5 connections, 3 more for each worker process and 6 for each API process (10 while its management is "
-    "asked), and one while it carries out an operation: raise max_connections, or run fewer processes "
-    "(V7_WORKER_PROCESSES, V7_API_PROCESSES)."
-)
-
-
-AWAY = ("08", "57P", "53300")
-"""How the codes of those errors begin that end a connection, or let none be. What libpq itself says has no code."""
-
-
-def unavailable(error: Exception) -> V7Error:
-    """The error for people: what libpq said, without our connection string. DatabaseUnavailable, unless it was said by
-    a server that answers and refused what it was asked."""
-    cause = getattr(error, "orig", None) or error
-    text = str(cause).strip()
-    if READ_ONLY in text:
-        return DatabaseUnavailable(STANDBY_ONLY)
-    said = text.splitlines() or ["no reason given"]
-    code = getattr(cause, "sqlstate", None)
-    if code is not None and not code.startswith(AWAY):
-        return V7Error(f"The database refused: {said[0]}")
-    if pooler.OPTIONS_REFUSED in text:
-        return DatabaseUnavailable(f"Cannot reach the database: {said[0]}. {pooler.OPTIONS}")
-    if any(full in text for full in FULL):
-        return DatabaseUnavailable(f"The database takes no more connections: {said[0]}. {CONNECTIONS_NEEDED}")
-    return DatabaseUnavailable(
-        f"Cannot reach the database: {said[0]}. Check DATABASE_URL and that the server runs "
-        "(without DATABASE_URL an embedded one is used)."
     )
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import psycopg
 
 from . import database, pooler
+from .unavailable import unavailable
 
 
 class Standby(NamedTuple):
@@ -68,4 +69,4 @@ def describe(url: str, names: list[str]) -> Server:
                 identity=identity[0] if identity else "",
             )
     except psycopg.OperationalError as error:
-        raise database.unavailable(error) from None
+        raise unavailable(error) from None

@@ -57,8 +57,8 @@ def opened(settings: Settings, *, create: bool = False) -> Iterator[Place]:
 
 
 def connections_max(settings: Settings) -> int:
-    """What the node of these settings may need (see database.CONNECTIONS_NEEDED), with a lone worker beside each, and
-    what others find free then: commands, psql, a node that is about to end."""
+    """What the node of these settings may need (see unavailable.CONNECTIONS_NEEDED), with a lone worker beside each,
+    and what others find free then: commands, psql, a node that is about to end."""
     needed = 6 + 2 * 3 * settings.worker_processes + 10 * settings.api_processes
     return max(CONNECTIONS_MIN, needed + CONNECTIONS_SPARE)
 

@@ -176,8 +176,8 @@ def explained(error: Exception) -> tuple[str, int]:
 def said_by_database(cause: Exception) -> tuple[str, int] | None:
     import psycopg
 
-    from ..database import unavailable
     from ..observability import logs
+    from ..unavailable import unavailable
 
     if isinstance(cause, psycopg.errors.QueryCanceled):
         return "The database took too long over this. Ask for less, or by --status or --type, or use v7 psql.", 1

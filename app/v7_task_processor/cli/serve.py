@@ -10,10 +10,11 @@ from types import FrameType
 
 import click
 
-from .. import database, promise
+from .. import promise
 from ..errors import ConfigurationError, DatabaseUnavailable
 from ..server import describe
 from ..settings import Settings, data_path
+from ..unavailable import STANDBY_ONLY
 from . import banner, pooling
 from .options import DATABASE, LISTEN, LOGS, WORK, examples, settings_options
 from .place import Place, checked, ensure_schema, opened
@@ -104,7 +105,7 @@ def serve(settings: Settings, place: Place, *, api: bool, workers: bool) -> int:
 
     server = describe(place.url, promise.SETTINGS)
     if server.is_standby:
-        raise DatabaseUnavailable(database.STANDBY_ONLY)
+        raise DatabaseUnavailable(STANDBY_ONLY)
     between = pooling.look(settings, server)
     if between is not None and between.state == "fails":
         raise ConfigurationError(f"{between.says} {between.todo}")

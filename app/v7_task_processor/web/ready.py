@@ -5,7 +5,7 @@ import time
 
 import psycopg
 
-from .. import database, promise, queue
+from .. import database, promise, queue, unavailable
 from ..errors import V7Error
 from ..server import describe
 from .ingest import Ingest
@@ -51,6 +51,6 @@ class Readiness:
                     if not await queue.has_tomorrow(connection):
                         return ["the history has no partition for tomorrow"]
         except (V7Error, psycopg.Error, TimeoutError, OSError) as error:
-            return [READ_ONLY if database.READ_ONLY in str(error) else UNREACHABLE]
+            return [READ_ONLY if unavailable.READ_ONLY in str(error) else UNREACHABLE]
         self.promise = found.introduced()
         return []

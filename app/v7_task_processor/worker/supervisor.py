@@ -16,13 +16,14 @@ from msgspec.structs import replace
 from .. import maintenance, queue
 from ..child import Assignment, Report
 from ..counting import WRITE_SECONDS, Account
-from ..database import LOCAL, Link, unavailable
+from ..database import LOCAL, Link
 from ..errors import ConfigurationError
 from ..maintenance import Chores, run_every
 from ..observability import counts, logs
 from ..operations import Operator
 from ..queue import Served
 from ..settings import Settings
+from ..unavailable import unavailable
 from .address import listen, netloc
 from .children import Child
 from .lone import LoneWorkers

@@ -31,6 +31,24 @@ async def test_the_database_is_away_and_comes_back(database_url: str) -> None:
         problem(await client.post("/api/jobs/v1/1/cancel"), 404)
 
 
+@pytest.mark.parametrize("sqlstate", ["53100", "40P01"])
+async def test_a_database_that_answers_is_not_said_to_be_away(
+    database_url: str, connection: queue.Connection, sqlstate: str
+) -> None:
+    (job_id,) = await add(connection)
+    refuse = f"do $$ begin raise 'no space on /secret' using errcode = '{sqlstate}'; end $$"
+
+    async def act(*_: object) -> None:
+        await connection.execute(refuse.encode())
+
+    async with serving(database_url) as api, api.client() as client:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(queue, "cancel", act)
+            response = await client.post(f"/api/jobs/v1/{job_id}/cancel")
+        assert problem(response, 503).startswith("The database could not do this now")
+        answer(await client.post(f"/api/jobs/v1/{job_id}/cancel"))
+
+
 async def test_an_act_whose_answer_was_lost_is_not_known(database_url: str, connection: queue.Connection) -> None:
     (job_id,) = await add(connection)
     async with proxied(database_url) as (proxy, through), serving(through) as api, api.client() as client:

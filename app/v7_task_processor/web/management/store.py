@@ -14,6 +14,7 @@ from ...errors import V7Error
 from ...observability import logs
 from ...queue import LOCKED, Connection
 from ...redaction import Names
+from ...unavailable import is_away
 from ..problem import Problem, unavailable
 
 Answer = TypeVar("Answer")
@@ -31,6 +32,7 @@ SESSION = {
 }
 BUSY = "Too many wait for the database here. Ask again in a second."
 UNREACHABLE = "The database cannot be reached; nothing was done. Ask again."
+NOT_NOW = "The database could not do this now, for a reason that is logged; nothing was done. Ask again."
 TOO_SLOW = "The database took too long over this. Ask for less: by status, by event_type_id, by a shorter time."
 NOT_KNOWN = "The database was lost before it confirmed this: it may be done. Look at it before you ask again."
 
@@ -104,7 +106,9 @@ def explained(error: BaseException) -> Problem:
         return Problem("bad-request", f"The database does not take this: {str(error).strip().splitlines()[0]}.")
     if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
         return unavailable("The database has no schema that fits this release. Bring it up to date with: v7 migrate")
-    if isinstance(error, psycopg.OperationalError):
+    if isinstance(error, psycopg.OperationalError) and is_away(error):
         return unavailable(UNREACHABLE)
     log.error("the database refused what the management asked", error=logs.said(error))
+    if isinstance(error, psycopg.OperationalError):  # a full disk, a deadlock, a standby that must go on
+        return unavailable(NOT_NOW)
     return Problem("internal", "The database refused this, for a reason that is logged.")
