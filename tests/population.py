@@ -87,6 +87,16 @@ def populate(url: str) -> None:
             connection.execute(ACTS)
 
 
+def fail_often(url: str, job_id: int, count: int) -> None:
+    """A job that has failed for weeks."""
+    with psycopg.connect(url) as connection:
+        connection.execute(
+            "insert into v7.failures (job_id, attempt, event_type_id, error_type, message, worker_id, worker) "
+            "select %s, n, 1, 'ValueError', 'number ' || n, 2, 'alpha:101' from generate_series(1, %s) n",
+            [job_id, count],
+        )
+
+
 def note_minutes(url: str) -> None:
     """The minute that has just ended, in which ten events came."""
     with psycopg.connect(url) as connection:

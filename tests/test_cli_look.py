@@ -12,7 +12,7 @@ from v7_task_processor.database import SCHEMA_VERSION
 
 from .command import answer, v7
 from .conftest import fresh
-from .population import HOSTILE, KEYS, NUL_EVENT, populate
+from .population import HOSTILE, KEYS, NUL_EVENT, fail_often, populate
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 CONTROLS = {chr(code) for code in (*range(32), *range(127, 160))} - {"\n"}
@@ -132,6 +132,18 @@ def test_one_job(shown: Shown) -> None:
     assert [failure["log"] for failure in found["failures"]] == ["of the first", "of the second"]
     assert (found["event_data"], found["log"]) == ({"amount": -1}, None)
     assert json.loads(shown("jobs", "show", "20", "--json"))["log"] == HOSTILE
+
+
+def test_one_job_that_failed_for_weeks(database_url: str, shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    populate(database_url)
+    fail_often(database_url, 7, 103)
+    said = shown("jobs", "show", "7")
+    assert "Before these 3 attempts failed: select * from v7.failures where job_id = 7 order by attempt" in said
+    assert "number 4\n" in said
+    assert "number 3\n" not in said
+    found = json.loads(shown("jobs", "show", "7", "--json"))
+    assert (len(found["failures"]), found["earlier_failures"]) == (100, 3)
 
 
 def test_what_is_not_there(shown: Shown) -> None:

@@ -8,7 +8,7 @@ from ..listing import Filter
 from ..settings import Settings
 from ..text import short_age
 from .options import DATABASE, ID, NUMBER, examples, json_option, limit_option, settings_options
-from .output import document, job_document
+from .output import detail_document, document, job_document
 from .place import reading
 from .redrive import redrive
 from .story import tell
@@ -77,14 +77,14 @@ def list_dead(settings: Settings, event_type_id: int | None, after: int | None, 
 @click.argument("job_id", type=ID, metavar="ID")
 @settings_options(*DATABASE)
 def show(settings: Settings, as_json: bool, job_id: int) -> None:
-    """One dead letter, with its event and all its failures."""
+    """One dead letter, with its event and its last failures."""
     with reading(settings) as connection:
         found = listing.detail(connection, job_id)
     if found is None or found.job.status != "dead":
         now = f"it is {found.job.status}; see v7 jobs show {job_id}" if found else "there is no such job"
         raise V7Error(f"Job {job_id} is not among the dead letters: {now}.")
     if as_json:
-        document({**job_document(found.job), "failures": found.failures})
+        document(detail_document(found))
     else:
         tell(found)
 

@@ -14,7 +14,7 @@ from ..text import short_age
 from .acts import ACTS
 from .export import export
 from .options import DATABASE, ID, examples, json_option, limit_option, settings_options
-from .output import document, job_document
+from .output import detail_document, document, job_document
 from .place import reading
 from .story import tell
 from .table import Column, table
@@ -113,13 +113,13 @@ def failed(job: JobRow) -> str:
 @click.argument("job_id", type=ID, metavar="ID")
 @settings_options(*DATABASE)
 def show(settings: Settings, as_json: bool, job_id: int) -> None:
-    """One job, with its event and all its failures, finished or not."""
+    """One job, with its event and its last failures, finished or not."""
     with reading(settings) as connection:
         found = listing.detail(connection, job_id)
     if found is None:
         raise V7Error(f"There is no job {job_id}: it never was, or its day was pruned.")
     if as_json:
-        document({**job_document(found.job), "failures": found.failures, "log": found.log})
+        document(detail_document(found))
     else:
         tell(found)
 

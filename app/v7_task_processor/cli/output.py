@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from ..listing import JobRow
+    from ..listing import Detail, JobRow
 
 
 def document(value: object) -> None:
@@ -25,3 +25,9 @@ def job_document(job: "JobRow") -> dict[str, object]:
     with contextlib.suppress(msgspec.DecodeError, RecursionError):
         event = msgspec.json.decode(job.event_json, type=msgspec.Raw)
     return msgspec.structs.asdict(job) | {"event_data": event}
+
+
+def detail_document(found: "Detail") -> dict[str, object]:
+    """The same with its history."""
+    history = msgspec.structs.asdict(found)
+    return job_document(history.pop("job")) | history

@@ -2,8 +2,8 @@
 
 import click
 
-from ..listing import Detail, FailureRow, JobRow
-from ..text import clock, cut, plain, plain_lines
+from ..listing import EARLIER_MAX, Detail, FailureRow, JobRow
+from ..text import clock, cut, plain, plain_lines, plural
 from .table import STYLES
 
 EVENT_CHARS_MAX = 4000
@@ -17,6 +17,8 @@ def tell(detail: Detail) -> None:
     click.echo(f"\n{click.style('event_data', bold=True)}\n{plain_lines(cut(job.event_json, EVENT_CHARS_MAX))}")
     if len(job.event_json) > EVENT_CHARS_MAX:
         click.echo(f"({len(job.event_json):,} characters; --json shows all)")
+    if detail.earlier_failures:
+        click.echo(f"\n{earlier(detail)}")
     for failure in detail.failures:
         click.echo(f"\n{failed(failure, in_full=failure is detail.failures[-1])}")
     if detail.log:
@@ -62,6 +64,12 @@ def failed(failure: FailureRow, *, in_full: bool) -> str:
         says = failure.traceback.rstrip()
     story = f"{head} {clock(failure.failed_at)} on {plain(failure.worker)}\n{plain_lines(says)}"
     return f"{story}\n{logged(failure.log)}" if failure.log else story
+
+
+def earlier(detail: Detail) -> str:
+    count = f"{'at least ' * (detail.earlier_failures == EARLIER_MAX)}{plural(detail.earlier_failures, 'attempt')}"
+    shows = f"select * from v7.failures where job_id = {detail.job.id} order by attempt"  # noqa: S608 (it is shown, not run)
+    return f"Before these {count} failed: {shows}"
 
 
 def logged(log: str) -> str:

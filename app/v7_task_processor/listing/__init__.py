@@ -7,17 +7,16 @@ Each is bounded, however many jobs there are: a page goes on from the last id th
 from .counted import Matching, matching
 from .dead import DeadGroup, DeadGroups, dead_groups, died_since, statuses
 from .event_types import TypePage, TypeRow, types_page
+from .failures import EARLIER_MAX, FailureRow, failure, last_failures
 from .jobs import (
     LOOKED_MAX,
     Detail,
-    FailureRow,
     Filter,
     JobRow,
     Page,
     dead_page,
     detail,
     jobs_page,
-    last_failures,
     listed_page,
     queue_page,
 )
@@ -28,6 +27,7 @@ from .session import now, reading
 from .why import Why, why
 
 __all__ = [
+    "EARLIER_MAX",
     "HOURS_MAX",
     "LOOKED_MAX",
     "ActPage",
@@ -55,6 +55,7 @@ __all__ = [
     "detail",
     "died_since",
     "event_type_rates",
+    "failure",
     "jobs_page",
     "last_failures",
     "listed_page",

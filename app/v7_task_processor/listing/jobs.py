@@ -1,18 +1,18 @@
 """Jobs by the page and one by one; dead letters."""
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 
 from ..chosen import Chosen
 from ..errors import V7Error
 from ..job import LIVE
 from ..redaction import redacted
-from ..schema import QUEUED, SCHEMA, Time, failures, finished_jobs, jobs, workers
+from ..schema import QUEUED, SCHEMA, Time, finished_jobs, jobs, workers
+from .failures import FAILURES_MAX, FailureRow, failures_of
 from .session import REDACT
 
 LOOKED_MAX = 100_000
@@ -55,20 +55,6 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     """The trace that its sender gave."""
 
 
-class FailureRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt that failed."""
-
-    attempt: int
-    error_type: str
-    message: str
-    traceback: str | None
-    worker: str
-    claimed_at: dt.datetime | None
-    failed_at: dt.datetime
-    log: str | None
-    """What it logged before it failed, the last lines; None: nothing, or it went with its process."""
-
-
 class Page(msgspec.Struct, frozen=True, kw_only=True):
     """Some jobs, and the id after which the next page begins; None: there is none."""
 
@@ -77,11 +63,12 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Detail(msgspec.Struct, frozen=True, kw_only=True):
-    """One job, with all its failures, the first one first; and what its last attempt logged, where that succeeded or
-    put it off."""
+    """One job, with its last failures, the first of them first, and how many came before these (EARLIER_MAX at most);
+    and what its last attempt logged, where that succeeded or put it off."""
 
     job: JobRow
     failures: list[FailureRow]
+    earlier_failures: int
     log: str | None
 
 
@@ -199,7 +186,9 @@ def dead_page(
     return newest(connection, jobs, inner, rest, ["dead_at", "id"], limit, event_chars_max)
 
 
-def detail(connection: sa.Connection, job_id: int, event_chars_max: int | None = None) -> Detail | None:
+def detail(
+    connection: sa.Connection, job_id: int, event_chars_max: int | None = None, failures_max: int = FAILURES_MAX
+) -> Detail | None:
     """One job, live or finished."""
     statement = sa.select(all_jobs.c.log, *columns(all_jobs, event_chars_max)).where(all_jobs.c.id == job_id).limit(1)
     found = connection.execute(statement).mappings().first()
@@ -207,20 +196,8 @@ def detail(connection: sa.Connection, job_id: int, event_chars_max: int | None =
         return None
     row = dict(found)
     log = row.pop("log")
-    listed = [failures.c[name] for name in FailureRow.__struct_fields__]
-    failed = sa.select(*listed).where(failures.c.job_id == job_id).order_by(failures.c.attempt, failures.c.id)
-    rows = connection.execute(failed).mappings()
-    return Detail(job=job_row(connection, row), failures=[FailureRow(**each) for each in rows], log=log)
-
-
-def last_failures(connection: sa.Connection, job_ids: Sequence[int]) -> dict[int, FailureRow]:
-    """The last recorded failure of each of these jobs that has one."""
-    order = (failures.c.job_id, failures.c.attempt.desc(), failures.c.id.desc())
-    listed = [failures.c[name] for name in FailureRow.__struct_fields__]
-    asked = sa.any_(sa.cast(list(job_ids), ARRAY(sa.BigInteger)))
-    statement = sa.select(failures.c.job_id, *listed).ext(distinct_on(failures.c.job_id))
-    rows = connection.execute(statement.where(failures.c.job_id == asked).order_by(*order)).mappings()
-    return {row["job_id"]: FailureRow(**{name: row[name] for name in FailureRow.__struct_fields__}) for row in rows}
+    last, earlier = failures_of(connection, job_id, failures_max)
+    return Detail(job=job_row(connection, row), failures=last, earlier_failures=earlier, log=log)
 
 
 def source(which: Filter) -> sa.FromClause:

@@ -63,6 +63,7 @@ def test_what_is_cut_is_there_as_it_was_sent(spoilt: ApiProcess) -> None:
         ("/jobs/5000", 404),
         ("/jobs/5000/event", 404),
         ("/jobs/101/attempts/9", 404),
+        ("/jobs/101/attempts/9223372036854775807", 404),
         ("/jobs?status=%3Cscript%3E", 400),
         ("/jobs?user_id=%3Cscript%3E", 400),
         ("/jobs?after=x", 400),

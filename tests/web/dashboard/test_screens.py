@@ -15,7 +15,7 @@ from v7_task_processor.observability import families
 from v7_task_processor.observability.counts import Counts
 from v7_task_processor.web.dashboard.chart import Chart
 
-from ...population import KEYS, note_minutes
+from ...population import KEYS, fail_often, note_minutes
 from ..support import ApiProcess
 
 
@@ -98,6 +98,14 @@ def test_a_job_says_why_it_does_not_run(here: ApiProcess, name: str, says: str) 
     page = text(here, f"/jobs/{KEYS[name]}")
     assert says in page
     assert f"v7 why {KEYS[name]}" in page
+
+
+def test_a_job_that_failed_for_weeks(here: ApiProcess, populated_url: str) -> None:
+    fail_often(populated_url, KEYS["suspect"], 30)
+    page = text(here, f"/jobs/{KEYS['suspect']}")
+    assert "Attempt 30 failed" in page
+    assert "Attempt 6 failed" in page
+    assert "And 5 earlier ones: select * from v7.failures where job_id = 7 order by attempt" in page
 
 
 def all_that_match(api: ApiProcess, **query: str) -> tuple[str, dict[str, str]]:

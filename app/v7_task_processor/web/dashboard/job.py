@@ -46,7 +46,8 @@ async def screen(visit: Visit) -> Page:
         "job": job,
         "why": said.why,
         "attempts": attempts(found.failures),
-        "earlier": max(0, len(found.failures) - ATTEMPTS_SHOWN_MAX),
+        "earlier": found.earlier_failures,
+        "earlier_max": listing.EARLIER_MAX,
         "event": job.event_json[:EVENT_SHOWN_CHARS_MAX],
         "is_cut": len(job.event_json) > EVENT_SHOWN_CHARS_MAX,
         "tree": tree(job.event_json),
@@ -61,7 +62,7 @@ async def screen(visit: Visit) -> Page:
 
 def look(connection: sa.Connection, job_id: int) -> tuple[dt.datetime, Detail | None, Why | None, list[ActRow]]:
     acts = listing.acts_page(connection, job_id=job_id, limit=ACTS_SHOWN_MAX).acts
-    found = listing.detail(connection, job_id, CHARS_MAX + 1)
+    found = listing.detail(connection, job_id, CHARS_MAX + 1, ATTEMPTS_SHOWN_MAX)
     return listing.now(connection), found, listing.why(connection, job_id), acts
 
 
@@ -69,7 +70,7 @@ def attempts(failures: Sequence[FailureRow]) -> list[Attempt]:
     """The newest first."""
     return [
         Attempt(each, TRACE_CHARS_MAX if place else LAST_TRACE_CHARS_MAX, seconds(each))
-        for place, each in enumerate(list(reversed(failures))[:ATTEMPTS_SHOWN_MAX])
+        for place, each in enumerate(reversed(failures))
     ]
 
 
@@ -112,8 +113,7 @@ async def event(visit: Visit) -> Response:
 async def attempt(visit: Visit) -> Response:
     """The whole traceback of a failed attempt."""
     job_id, number = path_id(visit.request.path_params["id"]), path_id(visit.request.path_params["attempt"])
-    found = await visit.store.read(lambda connection: listing.detail(connection, job_id, 0))
-    failed = [each for each in found.failures if each.attempt == number] if found else []
-    if not failed:
+    failed = await visit.store.read(lambda connection: listing.failure(connection, job_id, number))
+    if failed is None:
         raise missing(f"There is no failed attempt {number} of job {job_id}.")
-    return answer.raw(failed[-1].traceback or f"{failed[-1].error_type}: {failed[-1].message}")
+    return answer.raw(failed.traceback or f"{failed.error_type}: {failed.message}")

@@ -38,7 +38,7 @@ FAILURE = {
     "failed_at": "2030-01-31T12:00:02Z",
     "log": "2030-01-31T12:00:01.500000Z [warning] the amount is negative amount=-1",
 }
-JOB_DETAIL = {**JOB, "event_data": {"amount": -1}, "failures": [FAILURE], "log": None}
+JOB_DETAIL = {**JOB, "event_data": {"amount": -1}, "failures": [FAILURE], "earlier_failures": 0, "log": None}
 WHY = {
     "id": 3,
     "status": "queued",

@@ -64,6 +64,7 @@ class JobDetail(JobRow, frozen=True, kw_only=True):
 
     event_data: Event
     failures: list[FailureRow]
+    earlier_failures: int
     log: Annotated[
         str | None, Meta(description="What its last attempt logged, where that succeeded or put the job off.")
     ]
@@ -125,7 +126,8 @@ def whole(found: Detail) -> JobDetail:
     event = msgspec.Raw(msgspec.json.encode(found.job.event_json))
     with contextlib.suppress(msgspec.DecodeError, RecursionError):
         event = msgspec.json.decode(found.job.event_json, type=msgspec.Raw)
-    return JobDetail(**msgspec.structs.asdict(found.job), event_data=event, failures=found.failures, log=found.log)
+    history = msgspec.structs.asdict(found)
+    return JobDetail(**msgspec.structs.asdict(history.pop("job")), event_data=event, **history)
 
 
 async def cancel(call: Call) -> Acted:

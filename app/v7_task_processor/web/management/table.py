@@ -51,7 +51,7 @@ ROUTES = [
         asks={"event_type_id": 5, "error": "timeout"}, problems=("not-known",),
     ),
     Route(
-        "GET", "/api/jobs/v1/{id}", "getJob", "One job, with its event and every attempt that failed.", jobs.job,
+        "GET", "/api/jobs/v1/{id}", "getJob", "One job, with its event and the last attempts that failed.", jobs.job,
         JobDetail, JOB_DETAIL, problems=ONE,
     ),
     Route(
