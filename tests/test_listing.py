@@ -241,6 +241,11 @@ def full(server_url: str, template: str) -> Iterator[str]:
         pytest.param(lambda connection: listing.jobs_page(connection, Filter(error="x")), id="jobs by error"),
         pytest.param(lambda connection: listing.queue_page(connection, Filter(), after=5000), id="queue"),
         pytest.param(lambda connection: listing.queue_page(connection, Filter(event_type_id=3)), id="queue of a type"),
+        pytest.param(lambda connection: listing.queue_page(connection, Filter(user_id=-1)), id="queue of a user"),
+        pytest.param(
+            lambda connection: listing.queue_page(connection, Filter(event_type_id=3, error="x"), after=5002),
+            id="queue of a type by error",
+        ),
         pytest.param(lambda connection: listing.dead_page(connection, after=25000), id="dead"),
         pytest.param(
             lambda connection: listing.dead_page(connection, Filter(error="no such"), after=25000), id="dead by error"

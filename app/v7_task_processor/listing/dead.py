@@ -8,10 +8,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from ..schema import jobs
-from .jobs import all_jobs, has_status
+from .jobs import LAST_DEAD, all_jobs, has_status
 
 LOOKED_MAX = 20_000
 """Of the newest dead letters; a million of them would take a second."""
+LOOKED_OF_TYPE_MAX = 100_000
 GROUPS_MAX = 50
 KIND_CHARS_MAX = 200
 
@@ -30,8 +31,8 @@ class DeadGroup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeadGroups(msgspec.Struct, frozen=True, kw_only=True):
-    """Groups, the largest first. `looked_at`: so many of the newest dead letters; `all_seen`: there are no others,
-    nor other groups."""
+    """Groups, the largest first. `looked_at`: so many of the newest dead letters, of all types; `all_seen`: there are
+    no others, nor other groups."""
 
     groups: list[DeadGroup]
     looked_at: int
@@ -39,16 +40,15 @@ class DeadGroups(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def dead_groups(connection: sa.Connection, event_type_id: int | None = None) -> DeadGroups:
-    """The newest dead letters in groups."""
+    """The newest dead letters in groups; of one type those among the newest of all, since no index tells them apart."""
     statement = sa.select(
         jobs.c.id,
         jobs.c.event_type_id,
         jobs.c.dead_at,
         sa.func.coalesce(jobs.c.last_error, jobs.c.dead_reason).label("error"),
     ).where(has_status(jobs, "dead"))
-    if event_type_id is not None:
-        statement = statement.where(jobs.c.event_type_id == event_type_id)
-    head = statement.order_by(jobs.c.dead_at.desc(), jobs.c.id.desc()).limit(LOOKED_MAX).subquery()
+    looked_max = LOOKED_MAX if event_type_id is None else LOOKED_OF_TYPE_MAX
+    head = statement.order_by(*LAST_DEAD.of(jobs)).limit(looked_max).subquery()
     kind = sa.func.left(sa.func.split_part(head.c.error, ":", 1), KIND_CHARS_MAX).label("kind")
     count = sa.func.count().label("found")
     grouped = (
@@ -63,8 +63,11 @@ def dead_groups(connection: sa.Connection, event_type_id: int | None = None) -> 
         .group_by(head.c.event_type_id, kind)
         .order_by(count.desc(), head.c.event_type_id, kind)
     )
+    if event_type_id is not None:
+        grouped = grouped.where(head.c.event_type_id == event_type_id)
     rows = connection.execute(grouped).all()
-    looked_at = sum(row.found for row in rows)
+    seen = sa.select(jobs.c.id).where(has_status(jobs, "dead")).order_by(*LAST_DEAD.of(jobs)).limit(looked_max)
+    looked_at = connection.scalars(sa.select(sa.func.count()).select_from(seen.subquery())).one()
     samples = errors_of(connection, [row.sample_id for row in rows[:GROUPS_MAX]])
     groups = [
         DeadGroup(
@@ -78,7 +81,7 @@ def dead_groups(connection: sa.Connection, event_type_id: int | None = None) -> 
         )
         for row in rows[:GROUPS_MAX]
     ]
-    return DeadGroups(groups=groups, looked_at=looked_at, all_seen=looked_at < LOOKED_MAX and len(rows) <= GROUPS_MAX)
+    return DeadGroups(groups=groups, looked_at=looked_at, all_seen=looked_at < looked_max and len(rows) <= GROUPS_MAX)
 
 
 def errors_of(connection: sa.Connection, ids: Sequence[int]) -> dict[int, str]:

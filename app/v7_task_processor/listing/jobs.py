@@ -1,8 +1,8 @@
 """Jobs by the page and one by one; dead letters."""
 
 import datetime as dt
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
@@ -16,8 +16,11 @@ from .failures import FAILURES_MAX, FailureRow, failures_of
 from .session import REDACT
 
 LOOKED_MAX = 100_000
+Condition = sa.ColumnElement[bool] | sa.TextClause
 FINISHED_BY = {"finished_from", "finished_until"}
 """Parts of a filter that the partitions of the history serve."""
+BY_QUEUE = {"event_type_id", "priority_min", "priority_max"}
+"""Those that the queue's indexes serve."""
 # The view, as a migration makes it: it is not in the metadata, since Alembic would take it for a table.
 all_jobs = sa.table("all_jobs", *(sa.column(c.name, c.type) for c in finished_jobs.columns), schema=SCHEMA)
 
@@ -53,6 +56,21 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     """The dead letter that it was redriven from, with edited event_data."""
     traceparent: str | None
     """The trace that its sender gave."""
+
+
+class Order(NamedTuple):
+    """By which columns a page goes, and from which end."""
+
+    names: tuple[str, ...]
+    descending: bool
+
+    def of(self, rows: sa.FromClause) -> list[sa.ColumnElement[Any]]:
+        return [rows.c[name].desc() if self.descending else rows.c[name] for name in self.names]
+
+
+NEWEST = Order(("id",), descending=True)
+LAST_DEAD = Order(("dead_at", "id"), descending=True)
+IN_LINE = Order(("priority", "position"), descending=False)
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,33 +135,41 @@ def jobs_page(
     if after is not None:
         inner.append(table.c.id < after)
     rest = only(which, set(Filter.__struct_fields__) - served)
-    return newest(connection, table, inner, rest, ["id"], limit, event_chars_max)
+    return first(connection, table, inner, rest, NEWEST, limit, event_chars_max)
 
 
-def newest(
+def first(
     connection: sa.Connection,
     table: sa.FromClause,
-    inner: list[sa.ColumnElement[bool]],
+    inner: Sequence[Condition],
     rest: Filter,
-    order: list[str],
+    order: Order,
     limit: int,
     event_chars_max: int | None,
 ) -> Page:
     """By an index that serves `inner` and `order`; of the first LOOKED_MAX those that are as `rest` says."""
-
-    def last_first(rows: sa.FromClause) -> list[sa.ColumnElement[Any]]:
-        return [rows.c[name].desc() for name in order]
-
     if rest == Filter():
         statement = sa.select(*columns(table, event_chars_max)).where(*inner)
-        return page(connection, statement.order_by(*last_first(table)), limit)
-    looked = sa.select(table).where(*inner).order_by(*last_first(table)).limit(LOOKED_MAX).subquery("looked")
+        return page(connection, statement.order_by(*order.of(table)), limit)
+    looked = sa.select(table).where(*inner).order_by(*order.of(table)).limit(LOOKED_MAX).subquery("looked")
     statement = sa.select(*columns(looked, event_chars_max)).where(*conditions(looked, rest))
-    found = page(connection, statement.order_by(*last_first(looked)), limit)
+    found = page(connection, statement.order_by(*order.of(looked)), limit)
     if found.next_after is None:
-        last = sa.select(table.c.id).where(*inner).order_by(*last_first(table)).offset(LOOKED_MAX - 1).limit(1)
-        found = msgspec.structs.replace(found, next_after=connection.scalars(last).first())
+        found = msgspec.structs.replace(found, next_after=last_looked(connection, table, inner, order))
     return found
+
+
+def last_looked(
+    connection: sa.Connection, table: sa.FromClause, inner: Sequence[Condition], order: Order
+) -> int | None:
+    """The last of those that were looked at; None: there are no others. Where it stands is asked of the index alone: to
+    fetch as many rows again takes as long as to look at them."""
+    place = [table.c[name] for name in order.names]
+    last = sa.select(*place).where(*inner).order_by(*order.of(table)).offset(LOOKED_MAX - 1).limit(1)
+    row = connection.execute(last).first()
+    if row is None or "id" in order.names:
+        return None if row is None else row.id
+    return connection.scalars(sa.select(table.c.id).where(*inner, sa.tuple_(*place) == sa.tuple_(*row))).first()
 
 
 def only(which: Chosen, names: set[str]) -> Filter:
@@ -159,13 +185,14 @@ def queue_page(
     limit: int = 20,
     event_chars_max: int | None = None,
 ) -> Page:
-    """Queued jobs in the order in which they will be taken, suspects aside. Raises V7Error if `after` left it."""
-    place = sa.tuple_(jobs.c.priority, jobs.c.position)
-    statement = sa.select(*columns(jobs, event_chars_max)).where(QUEUED, *conditions(jobs, which))
+    """Queued jobs in the order in which they will be taken, suspects aside; with a filter that the queue's indexes do
+    not serve, as far as jobs_page looks. Raises V7Error if `after` left it."""
+    inner: list[Condition] = [QUEUED, *conditions(jobs, only(which, BY_QUEUE))]
     if after is not None:
         where = find(connection, [jobs.c.priority, jobs.c.position], QUEUED, after, "in the queue")
-        statement = statement.where(place > sa.tuple_(*where))
-    return page(connection, statement.order_by(jobs.c.priority, jobs.c.position), limit)
+        inner.append(sa.tuple_(jobs.c.priority, jobs.c.position) > sa.tuple_(*where))
+    rest = only(which, set(Filter.__struct_fields__) - BY_QUEUE - {"status"})
+    return first(connection, jobs, inner, rest, IN_LINE, limit, event_chars_max)
 
 
 def dead_page(
@@ -183,7 +210,7 @@ def dead_page(
         where = find(connection, [jobs.c.dead_at, jobs.c.id], inner[0], after, "among the dead letters")
         inner.append(sa.tuple_(jobs.c.dead_at, jobs.c.id) < sa.tuple_(*where))
     rest = only(which, set(Filter.__struct_fields__) - {"status"})
-    return newest(connection, jobs, inner, rest, ["dead_at", "id"], limit, event_chars_max)
+    return first(connection, jobs, inner, rest, LAST_DEAD, limit, event_chars_max)
 
 
 def detail(
@@ -249,7 +276,7 @@ def conditions(table: sa.FromClause, which: Filter) -> list[sa.ColumnElement[boo
 def find(
     connection: sa.Connection,
     place: list[sa.Column[Any]],
-    among: sa.ColumnElement[bool] | sa.TextClause,
+    among: Condition,
     job_id: int,
     words: str,
 ) -> tuple[Any, ...]:
