@@ -181,6 +181,18 @@ async def test_what_runs_and_how_long_it_may(connection: Connection, database_ur
     )
 
 
+@pytest.mark.parametrize("time", ["infinity", "200000-01-01", "9999-12-31 23:59:59+00", "-infinity"])
+async def test_what_runs_since_a_time_that_somebody_wrote(connection: Connection, database_url: str, time: str) -> None:
+    worker_id = await serving(connection)
+    (job_id,) = await add(connection)
+    await take(connection, worker_id)
+    await connection.execute("update v7.jobs set claimed_at = %s::timestamptz", [time])
+    found = ask(database_url, job_id)
+    assert (found.cause, found.worker) == ("running", "host:7")
+    assert (found.until is None) == (time != "-infinity")
+    assert "and may for" not in found.why
+
+
 async def test_suspects(connection: Connection, database_url: str) -> None:
     await serving(connection)
     first, second = await add(connection, 2)

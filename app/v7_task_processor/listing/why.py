@@ -4,6 +4,7 @@ Each cause is a function that answers None where it is not the cause. The first 
 after it would not help.
 """
 
+import contextlib
 import datetime as dt
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
@@ -119,10 +120,17 @@ def running(seen: Seen) -> Why:
         return abandoned(seen, node)
     limits = node.timeouts or {}
     seconds = limits.get(str(job.event_type_id), limits.get(OTHER))
-    until = None if seconds is None else job.claimed_at + dt.timedelta(seconds=seconds)
+    until = None if seconds is None else later(job.claimed_at, seconds)
     may = "" if until is None else left((until - seen.moment).total_seconds())
     sentence = f"runs on {job.worker} for {seen.ago(job.claimed_at)} now (attempt {job.attempt}){may}."
     return seen.says("running", sentence, since=job.claimed_at, until=until, worker=job.worker)
+
+
+def later(time: dt.datetime, seconds: float) -> dt.datetime | None:
+    """None: the calendar has no such time. Somebody wrote the last one that it has, or 'infinity', by SQL."""
+    with contextlib.suppress(OverflowError):
+        return time + dt.timedelta(seconds=seconds)
+    return None
 
 
 def left(seconds: float) -> str:
