@@ -15,7 +15,7 @@ from .faults.cluster import free_port
 from .nodes import get, wait_until
 
 CONFIGURATION = Path(__file__).parents[1] / "deploy" / "haproxy" / "haproxy.cfg"
-GRACE_SECONDS = 5
+GRACE_SECONDS = 8
 """What the file wants of nodes."""
 CHANGES = 6
 
