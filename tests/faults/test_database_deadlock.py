@@ -19,6 +19,8 @@ from ..web.test_ingest import blocked
 from ..worker.recording import Recording
 from .cluster import Cluster
 
+PATIENT = "?options=-c%20deadlock_timeout%3D5s"
+"""A backend looks for a deadlock once, so long after it began to wait: by then the other must wait as well."""
 DEADLOCKED = "select deadlocks > 0 from pg_stat_database where datname = 'v7'"
 """Whose part is done again may meet the other once more: how often is not ours to say."""
 
@@ -40,7 +42,7 @@ async def test_a_thousand_types_met_in_opposite_orders_by_many(cluster: Cluster)
 async def test_what_has_ended_loses_a_deadlock_and_is_written(cluster: Cluster, tmp_path: Path) -> None:
     """Somebody's transaction takes two rows that we complete together, the other way round."""
     async with await database.connect(cluster.url) as admin, await database.connect(cluster.url) as other:
-        bench = Recording(cluster.url, tmp_path, await a_node(admin))
+        bench = Recording(cluster.url + PATIENT, tmp_path, await a_node(admin))
         await bench.session.open()
         writing = asyncio.create_task(bench.recorder.run())
         try:
@@ -66,7 +68,10 @@ async def test_what_has_ended_loses_a_deadlock_and_is_written(cluster: Cluster, 
 
 @pytest.mark.fault(30)
 async def test_events_lose_a_deadlock_and_their_senders_do_not_hear_of_it(cluster: Cluster) -> None:
-    async with started(cluster.url) as ingest, await database.connect(cluster.url) as other:
+    async with (
+        started(cluster.url + PATIENT, commit_seconds_max=60) as ingest,
+        await database.connect(cluster.url) as other,
+    ):
         enqueue_b, enqueue_a = ("select v7.enqueue(1, 1, 0, '{}', idempotency_key => %s)", ["b"]), ["a"]
         async with other.transaction():
             await other.execute("set local deadlock_timeout = '60s'")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from v7_task_processor import database, embedded
 from v7_task_processor.queue import Connection, Enqueued
@@ -158,9 +159,11 @@ async def test_a_primary_becomes_a_standby(own_database_url: str) -> None:
 async def test_two_transactions_take_the_same_keys_in_another_order(database_url: str, connection: Connection) -> None:
     """A deadlock with a program that uses v7.enqueue: whoever loses it, nothing is added twice or not at all."""
     enqueue = "select v7.enqueue(1, 1, 0, '{}', idempotency_key => %s)"
-    async with started(database_url) as ingest:
+    # A backend looks for it once, so long after it began to wait: by then the other must wait as well.
+    patient = make_conninfo(database_url, options="-c deadlock_timeout=5s")
+    async with started(patient, commit_seconds_max=60) as ingest:  # what is done again may meet the other once more
         async with connection.transaction():
-            await connection.execute("set local deadlock_timeout = '10s'")  # the other side finds it
+            await connection.execute("set local deadlock_timeout = '60s'")  # the other side finds it
             await connection.execute(enqueue, ["b"])
             keyed = [asyncio.create_task(ingest.add(event(key=key))) for key in "ab"]
             await blocked(connection)
