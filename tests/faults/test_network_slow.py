@@ -51,9 +51,18 @@ def test_a_fifth_of_all_packets_is_lost(
     ):
         wait_until(lambda: len(cluster.sql(WORKERS)) == 2, "both work")
         cable.lose(0.2)
-        ids = enqueue(cluster.socket_url, {"do": "sleep", "seconds": 0.2}, count=300)
-        wait_until(lambda: len(lossy.noted("end")) > 20 and len(clean.noted("end")) > 20, "both have worked")
-        wait_until(lambda: not cluster.sql("select id from v7.jobs where status = 'queued' limit 1"), "all were taken")
+        ids: list[int] = []
+
+        def all_taken() -> bool:
+            return not cluster.sql("select id from v7.jobs where status = 'queued' limit 1")
+
+        def both_have_worked() -> bool:
+            if all_taken():  # perhaps by one of them
+                ids.extend(enqueue(cluster.socket_url, {"do": "sleep", "seconds": 0.2}, count=100))
+            return len(lossy.noted("end")) > 20 and len(clean.noted("end")) > 20
+
+        wait_until(both_have_worked, "both have worked")
+        wait_until(all_taken, "all were taken")
         cable.mend()
         mended_at = time.monotonic()
         wait_for_end(cluster.socket_url)
