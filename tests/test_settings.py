@@ -233,6 +233,30 @@ def test_an_env_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: p
     assert refusal() == f"The file .env in {tmp_path} cannot be read: not UTF-8."
 
 
+@pytest.mark.parametrize(
+    "line", ['V7_API_KEYS="shop send ' + "k" * 32, "V7_ADMIN_TOKEN='x", "V7_DATA_DIR: /tmp", "V7_ADMIN_TOKEN x"]
+)
+def test_a_broken_line_is_not_passed_over(tmp_path: Path, line: str) -> None:
+    """A key that got lost must not be as if there were none."""
+    Path(".env").write_text(f"# ours\nHOST=0.0.0.0\n{line}\nPORT=80\n")
+    said = refusal()
+    assert said.startswith(f"Line 3 of the file .env in {tmp_path} is no setting: it must be NAME=value")
+    assert line not in said
+
+
+def test_the_file_means_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("c", "nothing")
+    Path(".env").write_bytes(
+        b"\xef\xbb\xbfexport V7_ADMIN_TOKEN=ab${c}d$c" + b"k" * 32 + b"\nNAME\nHOST='::1' # ours\n"
+    )
+    assert (load().admin_token, load().host) == ("ab${c}d$c" + "k" * 32, "::1")
+
+
+def test_a_virtual_environment_may_be_called_that() -> None:
+    Path(".env").mkdir()
+    assert load() == Settings()
+
+
 def test_a_file_for_compose_stands_beside_one_for_commands() -> None:
     """Both read `.env`: what compose.yaml takes from it, and is none of our settings, must not look like one."""
     taken = set(re.findall(r"\$\{(\w+)", (ROOT / "compose.yaml").read_text()))

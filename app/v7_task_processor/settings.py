@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import msgspec
-from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from msgspec import Meta
 
 from . import keys
@@ -114,12 +114,22 @@ def load(flags: Mapping[str, object] | None = None, environment: Mapping[str, st
 
 
 def dotenv() -> dict[str, str]:
-    """What stands in the file `.env` where one stands, if there is one."""
+    """What stands in the file `.env` where one stands, if there is one, to the letter: `${…}` stands for itself."""
     try:
-        return {name: value for name, value in dotenv_values(".env").items() if value is not None}
+        with Path(".env").open(encoding="utf-8-sig") as opened:
+            lines = list(parse_stream(opened))
+    except (FileNotFoundError, IsADirectoryError):  # a virtual environment may be called that
+        return {}
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise ConfigurationError(f"The file .env in {Path.cwd()} cannot be read: {why}.") from None
+    for line in lines:
+        if line.error:  # a key may stand in it, and to go on would be to go on without
+            raise ConfigurationError(
+                f"Line {line.original.line} of the file .env in {Path.cwd()} is no setting: it must be NAME=value, and "
+                "where a quote begins it must end."
+            )
+    return {line.key: line.value for line in lines if line.key is not None and line.value is not None}
 
 
 def given(names: Mapping[str, str], source: str) -> dict[str, object]:
