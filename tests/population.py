@@ -35,6 +35,7 @@ insert into v7.jobs (id, event_type_id, user_id, priority, event_data, queued_at
     (3, 5, 8, 0, '{{}}', now() - interval '2 hours', false),
     (4, 9, 8, 9223372036854775807, 'null', now() - interval '3 minutes', false),
     (7, 1, 8, 5, '"it was there"', now() - interval '3 minutes', true);
+update v7.jobs set created_at = queued_at, queued_at = null where id = 4; -- as one that was added by hand
 insert into v7.jobs (id, event_type_id, user_id, priority, event_data, status, run_at) values
     (5, 6, 7, 1, '{{}}', 'scheduled', now() + interval '1 hour');
 insert into v7.jobs (id, event_type_id, user_id, priority, event_data, status, worker_id, attempt, claimed_at,

@@ -113,7 +113,7 @@ def failed(job: JobRow) -> str:
 @click.argument("job_id", type=ID, metavar="ID")
 @settings_options(*DATABASE)
 def show(settings: Settings, as_json: bool, job_id: int) -> None:
-    """One job, with its event and its last failures, finished or not."""
+    """One job, finished or not, with its event and failures."""
     with reading(settings) as connection:
         found = listing.detail(connection, job_id)
     if found is None:

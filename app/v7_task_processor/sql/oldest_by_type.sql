@@ -5,17 +5,18 @@
 -- than so many it looks at as many from the end, too: there waits what others are preferred to again and again.
 -- Its conditions begin with the type and are no equations, or it could be planned by jobs_queue: through all that comes
 -- before a type's first.
+-- Whoever adds a row by hand may have said nothing of queued_at.
 with recursive first as (
     select asked.id as event_type_id, found.priority, found.queued_at, 1 as nth
     from unnest(:event_type_ids::bigint[]) as asked(id) cross join lateral (
-        select event_type_id, priority, queued_at from v7.jobs
+        select event_type_id, priority, coalesce(queued_at, created_at) as queued_at from v7.jobs
         where status = 'queued' and not suspect and event_type_id >= asked.id
         order by event_type_id, priority, position limit 1) as found
     where found.event_type_id = asked.id
     union all
     select first.event_type_id, found.priority, found.queued_at, first.nth + 1
     from first cross join lateral (
-        select event_type_id, priority, queued_at from v7.jobs
+        select event_type_id, priority, coalesce(queued_at, created_at) as queued_at from v7.jobs
         where status = 'queued' and not suspect and (event_type_id, priority) > (first.event_type_id, first.priority)
         order by event_type_id, priority, position limit 1) as found
     where first.nth < :priorities_max::integer and found.event_type_id = first.event_type_id),
@@ -36,13 +37,14 @@ select event_type_id, min(queued_at), bool_or(may_be_older) from (
     union all
     select last.event_type_id, found.queued_at, last.nth = :priorities_max::integer
     from last cross join lateral (
-        select queued_at from v7.jobs
+        select coalesce(queued_at, created_at) as queued_at from v7.jobs
         where status = 'queued' and not suspect and (event_type_id, priority) >= (last.event_type_id, last.priority)
         order by event_type_id, priority, position limit 1) as found
     where last.nth > 0
     union all
     select event_type_id, queued_at, false from (
-        select event_type_id, queued_at from v7.jobs where status = 'queued' and suspect
+        select event_type_id, coalesce(queued_at, created_at) as queued_at from v7.jobs
+        where status = 'queued' and suspect
         order by priority, position limit :suspects_max::bigint) as suspects
     where event_type_id = any(:event_type_ids::bigint[])) as each
 group by event_type_id order by event_type_id
