@@ -1,10 +1,12 @@
 """Connections, and the version of the schema."""
 
 import asyncio
+import datetime as dt
 import functools
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from v7_task_processor import database, migration
+from v7_task_processor import database, listing, migration, overview, queue
 from v7_task_processor.database import SCHEMA_VERSION, Link
 from v7_task_processor.deadline import deadline
 from v7_task_processor.errors import ConfigurationError, DatabaseUnavailable
@@ -22,6 +24,7 @@ from v7_task_processor.unavailable import unavailable
 
 from .command import Done, v7
 from .standbys import SYNCING, lonely, unconfirmed
+from .support import event, take, worker
 
 NOWHERE = "postgresql://ann:hunter2@127.0.0.1:1/db"
 
@@ -86,6 +89,29 @@ async def test_a_session_has_the_settings_that_it_was_given(database_url: str) -
         cursor = await connection.execute("select current_setting('statement_timeout'), current_setting('jit')")
         assert await cursor.fetchone() == ("7s", "off")
         assert connection.autocommit
+
+
+@pytest.fixture
+def otherwise(database_url: str) -> Iterator[str]:
+    """A database whose defaults are another country's."""
+    name = str(conninfo_to_dict(database_url)["dbname"])
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        for setting in ("datestyle = 'German, DMY'", "timezone = 'Asia/Kathmandu'", "client_encoding = 'LATIN1'"):
+            connection.execute(sql.SQL("alter database {} set ").format(sql.Identifier(name)) + sql.SQL(setting))
+        yield database_url
+        connection.execute(sql.SQL("alter database {} reset all").format(sql.Identifier(name)))
+
+
+@pytest.mark.fault(29)
+async def test_defaults_of_another_country_change_nothing(otherwise: str) -> None:
+    async with await database.connect(otherwise) as connection:
+        (job_id,) = await queue.enqueue(connection, [event(event_data='"€ 日本"')])
+        assert [job.event_data for job in await take(connection, await worker(connection))] == ["€ 日本"]
+    with listing.reading(otherwise) as reading:
+        (row,) = listing.jobs_page(reading, listing.Filter(user_id=1)).jobs
+        assert (row.id, row.event_json, row.created_at.utcoffset()) == (job_id, '"€ 日本"', dt.timedelta())
+    with overview.seeing(otherwise) as ask:
+        assert overview.now(ask).utcoffset() == dt.timedelta()
 
 
 def test_migrating_tells_what_it_did_and_does_it_once(empty_database_url: str) -> None:

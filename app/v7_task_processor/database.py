@@ -29,13 +29,14 @@ CONNECTION_DEFAULTS = {
     "keepalives_interval": "2",
     "keepalives_count": "3",
     "tcp_user_timeout": "10000",
+    "client_encoding": "UTF8",  # a database may have another default
     # Of several hosts the primary; a standby is no connection. Servers say which they are as they greet: it costs
     # nothing (behind a pooler that keeps it to itself, one round trip).
     "target_session_attrs": "read-write",
 }
 MIGRATING_LOOK_SECONDS = 0.2
 STATEMENT_TIMEOUT = "30s"
-# Roles with timeouts of their own are common, and would break what must take its time, or wait.
+# Roles and databases with settings of their own are common, and would break what must take its time, or wait, or read.
 SESSION = {
     "default_transaction_isolation": "read committed",
     "statement_timeout": STATEMENT_TIMEOUT,
@@ -43,6 +44,8 @@ SESSION = {
     "idle_in_transaction_session_timeout": STATEMENT_TIMEOUT,
     "idle_session_timeout": "0",
     "transaction_timeout": "0",
+    "datestyle": "ISO, MDY",  # all that psycopg reads
+    "timezone": "UTC",
     "client_min_messages": "warning",  # all that tells a commit from one whose wait for the standby was cancelled
 }
 # What this server does not know yet (transaction_timeout is of 17) is left out. A pooler greets with a process id of

@@ -21,6 +21,9 @@ HOSTILE = {
     "idle_in_transaction_session_timeout": "100ms",
     "idle_session_timeout": "500ms",
     "transaction_timeout": "100ms",
+    "datestyle": "German, DMY",
+    "timezone": "Asia/Kathmandu",
+    "client_encoding": "LATIN1",
 }
 SLOW = """
 create function public.slow() returns trigger language plpgsql as

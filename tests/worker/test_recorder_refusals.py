@@ -7,6 +7,7 @@ import pytest
 from v7_task_processor import Discard, Snooze
 from v7_task_processor.handlers import Described, describe
 from v7_task_processor.queue import Connection
+from v7_task_processor.worker import recorder
 from v7_task_processor.worker.outcome import SNOOZE_SECONDS_MAX, Failed, Outcome, Release
 
 from ..support import add, one, refused, rows
@@ -34,17 +35,22 @@ async def test_hostile_texts_are_written(bench: Recording, connection: Connectio
 
 @pytest.mark.fault(21)
 async def test_a_text_that_postgres_refuses_neither_keeps_its_job_nor_its_neighbours(
-    bench: Recording, connection: Connection, told: list[tuple[str, Any]]
+    bench: Recording, connection: Connection, told: list[tuple[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await add(connection, 3)
+    """Nor is what is discarded for it run again."""
+    monkeypatch.setattr(recorder, "clean", lambda text, _: text)
+    await add(connection, 4)
     hostile = Failed(Described("E", "nul \0", ""))
-    for job, outcome in zip(await bench.take(3), [FAILED, hostile, FAILED], strict=True):
+    outcomes: list[Outcome] = [FAILED, hostile, FAILED, Discard("nul \0")]
+    for job, outcome in zip(await bench.take(4), outcomes, strict=True):
         bench.say(job, outcome)
     await bench.written()
+    dead = "discarded: (Postgres refused its text)"
     assert await rows(connection, STATES) == [
         ("queued", 1, None, "E: m"),
         ("queued", 1, None, "Error: (Postgres refused its text)"),
         ("queued", 1, None, "E: m"),
+        ("dead", 1, dead, "Discard: (Postgres refused its text)"),
     ]
     assert [event for event, _ in told].count("job.failed") == 3
 

@@ -173,7 +173,7 @@ class Recorder:
             # Texts are cleaned, so it should not be for them; if it is, the job must still be charged: it would run
             # for ever.
             log.error("Postgres refuses to record a failure", job_id=ended.job.id, error=logs.said(error))
-            plain = replace(ended, outcome=Failed(Described("Error", "(Postgres refused its text)", "")), log=None)
+            plain = replace(ended, outcome=without_text(ended.outcome), log=None)
             refused = await queue.write_past(lambda part: self.fail_all(worker_id, part), [plain])
             queue.left_running([((each.job.id, each.job.attempt), why) for each, why in refused])
 
@@ -206,6 +206,11 @@ class Recorder:
         """Words that found no row: void, and never repeated. After a break the first try may have landed."""
         if count and generation == self.session.generation:
             telemetry.publish("job.taken_away", count=count)
+
+
+def without_text(outcome: object) -> Failed | Discard:
+    refused = "(Postgres refused its text)"
+    return Discard(refused) if isinstance(outcome, Discard) else Failed(Described("Error", refused, ""))
 
 
 def by_worker(batch: list[Ended]) -> dict[int, list[Ended]]:
