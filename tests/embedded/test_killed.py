@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from v7_task_processor import embedded
+from v7_task_processor._datafolder import try_lock
 
 from .support import (
     BUSY,
@@ -38,7 +39,7 @@ def test_a_killed_postmaster_comes_back_with_all_that_was_committed(folder: Path
         assert execute(other.url, "select answer from kept") == [(42,)]
 
 
-def test_a_query_that_outlives_the_postmaster_is_waited_for(folder: Path) -> None:
+def test_a_query_that_outlives_the_postmaster_is_waited_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with embedded.start(folder, settings=FAST) as server, process(BUSY, server.url) as client:
         backend = int(first_line(client))
         until(
@@ -46,13 +47,27 @@ def test_a_query_that_outlives_the_postmaster_is_waited_for(folder: Path) -> Non
         )
         os.kill(postmaster(folder), signal.SIGKILL)
         revived: list[bool] = []
+        tries = count_tries(monkeypatch)
         reviver = threading.Thread(target=lambda: revived.append(server.ensure()))
         reviver.start()
+        until(lambda: len(tries) >= 3)
         os.kill(backend, 0)
         assert not revived
         os.kill(backend, signal.SIGKILL)
         reviver.join()
         assert revived == [True]
+
+
+def count_tries(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether each try to have the lock of a server succeeds, from now on."""
+    tries: list[bool] = []
+
+    def noted(lock: int) -> bool:
+        tries.append(try_lock(lock))
+        return tries[-1]
+
+    monkeypatch.setattr("v7_task_processor.embedded.try_lock", noted)
+    return tries
 
 
 def test_a_query_whose_client_was_killed_too_does_not_hold_up_the_next_start(folder: Path) -> None:

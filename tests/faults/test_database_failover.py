@@ -162,8 +162,8 @@ def test_the_synchronous_standby_dies_and_comes_back(
         answered_after = time.monotonic() - began
         assert (status, sentence[:12]) == (500, "It is not kn")
         assert answered_after < 15
-        starts = len(one.starts())
         wait_until(lambda: time.monotonic() > gone_at + 20, "others would have given up a node that does not beat")
+        starts = len(one.starts())
         wait_until(lambda: len(one.starts()) > starts + 40, "handlers go on", 20)
         assert cluster.sql(beat) > last
         assert post(address, EVENT)[0] == 500

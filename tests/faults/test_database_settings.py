@@ -14,6 +14,7 @@ from ..nodes import enqueue, jobs, node, post, wait_for_end, wait_until
 from .books import check_ledger, work_on
 from .cluster import Cluster, cluster_from
 from .lab import Lab
+from .looks import RECORDING
 
 HOSTILE = {
     "statement_timeout": "100ms",
@@ -82,8 +83,8 @@ def test_a_role_that_may_not_wait_for_a_lock(hostile: str, cluster: Cluster, tmp
         wait_until(one.starts, "it runs")
         with psycopg.connect(cluster.socket_url) as connection:
             connection.execute("lock v7.jobs in share mode")
-            waiting = "select count(*) from pg_locks where not granted"
-            wait_until(lambda: cluster.sql(waiting) >= [(1,)] and one.noted("end"), "its end waits to be written")
+            waiting = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like %s"
+            wait_until(lambda: cluster.sql(waiting, RECORDING), "its end waits to be written")
             answer = asyncio.run(posted_while(connection, cluster, address))
         assert answer[0] == 200, answer
         wait_for_end(cluster.socket_url)

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from ..support import ApiProcess
-from .browsing import CHROMIUM, LOOKS, PATIENCE_MS, Tab, add
+from .browsing import CHROMIUM, LOOKS, Tab, add
 from .browsing import chromium as chromium
 from .browsing import tab as tab
 from .hostile import SCRIPTED, TURNED, spoil
@@ -90,9 +90,8 @@ def test_it_changes_by_itself_and_waits_while_somebody_ticks(tab: Tab, populated
     expect(page.locator("#live")).to_contain_text("live one")
     page.get_by_role("checkbox", name="Job").first.check()
     expect(page.locator("#pause")).to_have_text("Paused")
-    with page.expect_event("console", lambda message: message.text == "asked", timeout=PATIENCE_MS):
-        page.evaluate("document.addEventListener('htmx:beforeRequest', () => console.log('asked'), {once: true})")
     add(populated_url, "live two")
+    assert is_held(page)
     page.wait_for_function("document.querySelector('#pause').title.includes('ticked')")
     assert "live two" not in page.locator("#live").inner_text()
     page.get_by_role("checkbox", name="Job").first.uncheck()
@@ -100,4 +99,29 @@ def test_it_changes_by_itself_and_waits_while_somebody_ticks(tab: Tab, populated
     expect(page.locator("#live")).to_contain_text("live two")
     page.locator("#pause").click()
     expect(page.locator("#pause")).to_have_attribute("aria-pressed", "true")
-    tab.complaints = [each for each in tab.complaints if each != "log: asked"]
+
+
+HOLDS = {
+    "the tab is hidden": "Object.defineProperty(document, 'hidden', {value: true})",
+    "you scroll": "(function scroll() { window.dispatchEvent(new Event('scroll')); setTimeout(scroll, 100); })()",
+    "text is selected": "document.getSelection().selectAllChildren(document.getElementById('live'))",
+    "paused": "document.getElementById('pause').click()",
+}
+
+
+@pytest.mark.parametrize("why", HOLDS)
+def test_it_waits_while_nobody_looks_or_somebody_reads(tab: Tab, why: str) -> None:
+    page = tab.open("/types")
+    page.evaluate(f"{{ {HOLDS[why]} }}")
+    assert is_held(page)
+    expect(page.locator("#pause")).to_have_attribute("title", re.compile(f"^Paused: {why}[.]"))
+
+
+def is_held(page: Page) -> bool:
+    """Whether the page does not ask again when it is time to."""
+    return bool(
+        page.evaluate("""new Promise((tell) => {
+        document.addEventListener('htmx:beforeRequest', (event) => tell(event.defaultPrevented), {once: true});
+        htmx.trigger(document.getElementById('live'), 'again');
+    })""")
+    )
