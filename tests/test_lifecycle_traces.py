@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,24 @@ def test_from_the_senders_trace_to_the_handlers_spans(database_url: str, tmp_pat
     assert charges == {(span.trace_id, span.span_id) for span in attempts.values()}
     for span in attempts.values():
         assert f"trace_id={span.trace_id.hex()}" in said, "a log line leads to its trace"
+
+
+def test_a_receiver_that_never_answers_does_not_hold_up_the_end(database_url: str, tmp_path: Path) -> None:
+    """A worker has a second to send what it has collected, however long the exporter would wait."""
+    enqueue(database_url, {})
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(30)
+        given: dict[str, Any] = {
+            "OTEL_BSP_SCHEDULE_DELAY": 60_000,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}",
+            "OTEL_EXPORTER_OTLP_TIMEOUT": 60,
+            "V7_SHUTDOWN_SECONDS": 60,
+        }
+        with node(tmp_path / "node", database_url, **given) as one:
+            wait_for_end(database_url)
+            assert one.stop(15) == 0
+            silent.accept()[0].close()  # it has tried
+    assert jobs(database_url, "status") == [("succeeded",)]
 
 
 def test_a_collector_that_the_handlers_set_up_is_used(database_url: str, tmp_path: Path) -> None:
