@@ -57,7 +57,7 @@ class Line:
             "horizon": at.horizon,
             "serves_all": True,
             "max_retries": 5,
-            **dict.fromkeys(("open_types", "closed_types", "limited_types", "type_limits"), "{}"),
+            **dict.fromkeys(("open_types", "closed_types", "limited_types", "type_limits", "passed_over"), "{}"),
         }
         given = ", ".join(f"'{values[name]}'" for name in statement.names)
         async with self.connection.transaction(force_rollback=True):
