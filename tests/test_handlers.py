@@ -117,6 +117,40 @@ def test_a_function_with_a_yield_is_refused_since_to_call_it_runs_nothing(
     assert registry.find(5) is None
 
 
+class Later:
+    async def __call__(self, job: Job) -> None: ...
+
+
+class Yielding:
+    def __call__(self, job: Job) -> Iterator[None]:
+        yield
+
+
+def test_an_object_is_what_its_call_is(registry: Registry) -> None:
+    handler(event_type_id=5)(Later())
+    assert (found := registry.find(5)) is not None and found.is_async
+    handler(event_type_id=6)(functools.partial(lambda more, job: None, 1))
+    handler(event_type_id=7)(print)
+    with pytest.raises(ConfigurationError, match="has a yield"):
+        handler(event_type_id=8)(Yielding())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (None, "None is no function"),
+        (Later, "Later is no function"),
+        (lambda: None, "<lambda>.. cannot be called with the job alone"),
+        (lambda job, more: None, "<lambda>.job, more. cannot be called with the job alone"),
+        (lambda *, job: None, "cannot be called with the job alone"),
+    ],
+)
+def test_what_cannot_be_called_with_a_job_is_refused(registry: Registry, wrong: Any, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^@handler: .*{said}"):
+        handler(event_type_id=5)(wrong)
+    assert registry.find(5) is None
+
+
 def test_a_decorator_without_parentheses_is_told_what_to_write() -> None:
     with pytest.raises(ConfigurationError, match=r"^Write @handler\(\) with parentheses"):
         handler(function)  # type: ignore[arg-type]

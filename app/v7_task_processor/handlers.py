@@ -1,5 +1,6 @@
 """The user's code: how it is registered, found and loaded, and how its errors are described."""
 
+import contextlib
 import importlib
 import importlib.util
 import inspect
@@ -84,15 +85,35 @@ def handler(
             raise ConfigurationError(f"@handler: {name} is {value!r}: it must be a number from {low} to {high}.")
 
     def register(function: Function) -> Function:
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise ConfigurationError(
-                f"@handler: {name_of(function)} has a yield, so to call it would run nothing of it. Write it without."
-            )
-        is_async = inspect.iscoroutinefunction(function)
+        refuse_call(function)
+        is_async = called(function, inspect.iscoroutinefunction)
         registry.add(event_type_id, Handler(function, is_async, max_retries, timeout_seconds))
         return function
 
     return register
+
+
+def called(function: Any, is_so: Callable[[Any], bool]) -> bool:
+    """Whether it is so of what a call runs: of the function, or of the `__call__` of an object."""
+    return is_so(function) or is_so(function.__call__)
+
+
+def refuse_call(function: Any) -> None:
+    """Raises ConfigurationError where to call it with a job does nothing, or fails, whatever the job."""
+    if not callable(function) or isinstance(function, type):
+        raise ConfigurationError(f"@handler: {name_of(function)} is no function: decorate one that takes a job.")
+    if called(function, inspect.isgeneratorfunction) or called(function, inspect.isasyncgenfunction):
+        raise ConfigurationError(
+            f"@handler: {name_of(function)} has a yield, so to call it would run nothing of it. Write it without."
+        )
+    with contextlib.suppress(ValueError):  # some that are written in C do not say what they take
+        signature = inspect.signature(function)
+        try:
+            signature.bind(None)
+        except TypeError:
+            raise ConfigurationError(
+                f"@handler: {name_of(function)}{signature} cannot be called with the job alone: let it take just that."
+            ) from None
 
 
 def name_of(function: Callable[..., Any]) -> str:
