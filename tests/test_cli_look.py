@@ -207,7 +207,10 @@ def test_doctor_looks_at_handlers_in_another_process(shown: Shown) -> None:
         Path(f"ends{code}.py").write_text(f"import os\nos._exit({code})\n")
         said = shown("doctor", "--handlers", f"ends{code}.py", code=1)
         assert f"✗ handlers           ends{code}.py: importing it ends the process, with {code}" in said
-    assert "✓ handlers           good serves 5" in shown("doctor", "--handlers", "good", code=1)
+    thread = "import threading\nthreading.Thread(target=threading.Event().wait).start()\n"
+    Path("thread.py").write_text(thread + Path("good.py").read_text())
+    for name in ("good", "thread"):
+        assert f"✓ handlers           {name} serves 5" in shown("doctor", "--handlers", name, code=1)
     assert "✗ handlers           bad.py: " in shown("doctor", "--handlers", "bad.py", code=1)
 
 

@@ -28,10 +28,11 @@ DISK_FREE_BYTES_MIN = 1 << 30
 IMPORT_SECONDS_MAX = 60
 NAMED_MAX = 8
 LOAD = """
-import sys
+import os, sys
 from v7_task_processor import handlers
 registry = handlers.load(sys.argv[1] or None)
-print("all" if registry.catch_all else ", ".join(map(str, sorted(registry.by_type))))
+print("all" if registry.catch_all else ", ".join(map(str, sorted(registry.by_type))), flush=True)
+os._exit(0)  # a thread that they began is no reason to wait
 """
 
 State = Literal["holds", "note", "fails"]
