@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import subprocess
 from pathlib import Path
 
@@ -98,6 +99,33 @@ def test_a_drain_lets_end_what_ends_in_time_and_releases_the_rest_uncharged(data
         (quick[0], "succeeded", 0, jobs(database_url, "worker_id")[0][0]),
         (stubborn[0], "queued", 0, None),
     ]
+
+
+@pytest.mark.fault(73)
+def test_a_terminal_that_is_closed_lets_end_what_runs(database_url: str, tmp_path: Path) -> None:
+    """The kernel tells all of its processes, and the shell tells the first once more."""
+    enqueue(database_url, {"do": "sleep", "seconds": 1}, count=3)
+    with node(tmp_path / "node", database_url, "run") as one:
+        wait_until(lambda: len(one.starts()) == 3, "all run")
+        one.signal_tree(signal.SIGHUP)
+        wait_until(lambda: "drain" in one.said(), "it drains")
+        one.signal_tree(signal.SIGHUP)
+        assert one.running.wait(20) == 0
+    assert [row[1:] for row in jobs(database_url)] == [("succeeded", 0)] * 3
+    assert len(one.starts()) == 3
+
+
+@pytest.mark.fault(73)
+def test_under_nohup_it_goes_on(database_url: str, tmp_path: Path) -> None:
+    enqueue(database_url, {"do": "sleep", "seconds": 1})
+    with node(tmp_path / "node", database_url, "run", program=["nohup", *V7]) as one:
+        wait_until(one.starts, "it runs")
+        one.signal_tree(signal.SIGHUP)
+        wait_for_end(database_url)
+        enqueue(database_url, {})
+        wait_for_end(database_url)
+        assert "drain" not in one.said()
+        assert one.stop() == 0
 
 
 @pytest.mark.fault(73)

@@ -27,7 +27,8 @@ LAST_COMMITS_SECONDS = 2.0
 def main(fd: int) -> None:
     """Be the API process that the supervisor at the other end of `fd` wants."""
     parent = Parent(fd)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
+    for number in (signal.SIGINT, signal.SIGHUP):  # they reach the whole group; the supervisor decides
+        signal.signal(number, signal.SIG_IGN)
     logs.configure(parent.assignment.settings)
     allow_connections()
     try:

@@ -39,7 +39,8 @@ def main(fd: int) -> None:
     parent = Parent(fd)
     assignment = parent.assignment
     notes = NodeMap.inherited(assignment.map_fd)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
+    for number in (signal.SIGINT, signal.SIGHUP):  # they reach the whole group; the supervisor decides
+        signal.signal(number, signal.SIG_IGN)
     logs.configure(assignment.settings)
     logs.keep_with_attempts(assignment.settings)
     redirect_prints()

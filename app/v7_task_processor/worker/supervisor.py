@@ -107,6 +107,8 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.signalled)
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # by nohup
+            loop.add_signal_handler(signal.SIGHUP, self.left_alone)
         stop = asyncio.create_task(self.stop.wait())
         entering = asyncio.create_task(self.enter())
         await asyncio.wait([entering, stop], return_when=asyncio.FIRST_COMPLETED)
@@ -150,6 +152,11 @@ class Supervisor:
         else:
             log.info("draining: what runs has its time to end", seconds=self.settings.shutdown_seconds)
             self.stop.set()
+
+    def left_alone(self) -> None:
+        """Its terminal was closed: the kernel says so, and a shell may too."""
+        if not self.stop.is_set():
+            self.signalled()
 
     def services(self) -> list[Coroutine[Any, Any, None]]:
         services = [
