@@ -106,7 +106,7 @@ class Server:
     def __init__(self, folder: DataFolder, settings: Mapping[str, str]) -> None:
         self._folder, self._settings = folder, dict(settings)
         self._process: _Postmaster | None = None
-        self._turn = threading.Lock()
+        self._turn, self._said = threading.Lock(), ""
         self._users: int | None = folder.open("users.lock")
         fcntl.flock(self._users, fcntl.LOCK_SH)
 
@@ -221,7 +221,8 @@ class Server:
             connection = psycopg.connect(
                 f"postgresql://postgres@/postgres{where}", autocommit=True, connect_timeout=_CONNECT_SECONDS_MAX
             )
-        except psycopg.OperationalError:
+        except psycopg.OperationalError as error:
+            self._said = f" The last connection: {error}"  # a PG… variable may be why
             return False
         with connection:
             try:
@@ -250,7 +251,7 @@ class Server:
         free = shutil.disk_usage(self._folder.root).free
         if free < _ROOM_BYTES_MIN:
             trouble += f" Only {free >> 20} MB are free on its disk: make room."
-        return DatabaseUnavailable(f"{trouble}\n{self._folder.log_end()}")
+        return DatabaseUnavailable(f"{trouble}{self._said}\n{self._folder.log_end()}")
 
     def _stop(self) -> None:
         with self._folder.opened("server.lock") as lock:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from v7_task_processor import embedded
+from v7_task_processor.errors import DatabaseUnavailable
 
 from .support import FAST, USER, execute, first_line, moved, process, show, stopped, stranger
 
@@ -38,6 +39,13 @@ def test_client_settings_in_the_environment_do_not_lead_astray(folder: Path, mon
         monkeypatch.setenv(name, value)
     with embedded.start(folder, settings=FAST) as server:
         assert execute(server.url, "select current_database()") == [("v7",)]
+
+
+def test_a_variable_that_lets_nobody_connect_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGSERVICE", "nobody")
+    monkeypatch.setattr(embedded, "_SILENCE_SECONDS_MAX", 2.0)
+    with pytest.raises(DatabaseUnavailable, match='service "nobody" not found'):
+        embedded.start(folder, settings=FAST)
 
 
 def test_the_programs_are_found() -> None:
