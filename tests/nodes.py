@@ -215,6 +215,24 @@ def check_books(url: str, *nodes: Node) -> None:
     assert [start for start in starts if start[1] > rows[start[0]][2]] == []
 
 
+def log_lines(one: Node) -> list[dict[str, str]]:
+    """Warnings and errors, but for those about single jobs."""
+    lines = [json.loads(line) for line in one.said().splitlines() if line.startswith("{")]
+    told = [line for line in lines if line["level"] in ("warning", "error", "critical")]
+    return [line for line in told if not line["event"].startswith("job.")]
+
+
+def check_log(one: Node, processes: int) -> None:
+    """At most a line a second for each cause, from each process; two seconds meet in a boundary."""
+    second = len("2026-01-01T00:00:00")
+    often = Counter((line["timestamp"][:second], line["event"]) for line in log_lines(one))
+    flood = {cause: count for cause, count in often.items() if count > 2 * processes}
+    assert not flood, flood
+    seconds = len({line["timestamp"][:second] for line in log_lines(one)})
+    causes = len({line["event"] for line in log_lines(one)})
+    assert len(log_lines(one)) <= seconds * causes * processes
+
+
 def wait_for_end(url: str, seconds: float = PATIENCE_SECONDS) -> None:
     """Until no job is scheduled, queued or running."""
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 import psutil
 import psycopg
 
-from ..nodes import Node, wait_until
+from ..nodes import Node, check_log, wait_until
 from .cluster import Cluster, free_port
 from .ledger import Ledger, Report, install, report
 from .load import CALM, HANDLERS, Clients, Notes
@@ -31,7 +31,13 @@ select coalesce(array_agg(job.id), '{}') from v7.jobs job left join v7.workers w
 left join v7.workers node on node.id = worker.node_id
 where job.status = 'running' and (node.id is null or node.heartbeat_at < now() - interval '15 s')
 """
-SETTINGS = {"V7_MAX_RETRIES": 4, "V7_RETRY_SECONDS": 0.2, "V7_SHUTDOWN_SECONDS": 3, "LOG_LEVEL": "info"}
+SETTINGS = {
+    "V7_MAX_RETRIES": 4,
+    "V7_RETRY_SECONDS": 0.2,
+    "V7_SHUTDOWN_SECONDS": 3,
+    "LOG_LEVEL": "info",
+    "LOG_FORMAT": "json",
+}
 
 
 @dataclass
@@ -43,6 +49,12 @@ class Place:
     node: Node
     proxy: Proxy
     pids: set[int] = field(default_factory=set)
+
+    @property
+    def processes(self) -> int:
+        """How many it has while nobody is a suspect."""
+        kinds = {"worker": ["WORKER"], "api": ["API"], "run": ["WORKER", "API"]}[self.command]
+        return 1 + sum(int(self.node.environment.get(f"V7_{kind}_PROCESSES", 1)) for kind in kinds)
 
     def notice(self) -> None:
         """Remember its processes: who was hit is asked when they are gone."""
@@ -158,8 +170,10 @@ class Lab:
             self.orphans.write(mono=time.monotonic(), ids=row[0])
 
     def settle(self, seconds: float = 240.0) -> None:
-        """Stop the clients, and wait until everything is done that will ever be."""
+        """Stop the clients, and wait until everything is done that will ever be. No cause of trouble floods a log."""
         assert self.settles(seconds), f"after {seconds:g} s not everything is handled"
+        for place in self.places.values():
+            check_log(place.node, place.processes)
 
     def settles(self, seconds: float) -> bool:
         """The same; whether it came to that."""
