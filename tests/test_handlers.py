@@ -117,6 +117,14 @@ def test_a_function_with_a_yield_is_refused_since_to_call_it_runs_nothing(
     assert registry.find(5) is None
 
 
+def with_more(function: Callable[[Job, int], None]) -> Callable[[Job], None]:
+    @functools.wraps(function)
+    def alone(job: Job) -> None:
+        function(job, 1)
+
+    return alone
+
+
 class Later:
     async def __call__(self, job: Job) -> None: ...
 
@@ -131,6 +139,7 @@ def test_an_object_is_what_its_call_is(registry: Registry) -> None:
     assert (found := registry.find(5)) is not None and found.is_async
     handler(event_type_id=6)(functools.partial(lambda more, job: None, 1))
     handler(event_type_id=7)(print)
+    handler(event_type_id=9)(with_more(lambda job, more: None))
     with pytest.raises(ConfigurationError, match="has a yield"):
         handler(event_type_id=8)(Yielding())
 

@@ -107,7 +107,7 @@ def refuse_call(function: Any) -> None:
             f"@handler: {name_of(function)} has a yield, so to call it would run nothing of it. Write it without."
         )
     with contextlib.suppress(ValueError):  # some that are written in C do not say what they take
-        signature = inspect.signature(function)
+        signature = inspect.signature(function, follow_wrapped=False)  # a wrapper may add the rest
         try:
             signature.bind(None)
         except TypeError:
