@@ -22,7 +22,7 @@ from product import HANDLERS, fill
 from steady import A_SECOND, PARTS, SECONDS, part, send
 
 from v7_task_processor import embedded
-from v7_task_processor.maintenance import Pruner
+from v7_task_processor.maintenance import Pruner, keep_days
 
 LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 RETENTION_DAYS = 2
@@ -104,6 +104,7 @@ def day(database: Database, pid: int, seconds: float) -> dict[str, float]:
 async def turn(url: str) -> None:
     """What a node does each hour."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        await keep_days(connection, RETENTION_DAYS)
         pruner = Pruner(RETENTION_DAYS)
         while await pruner.step(connection):
             pass

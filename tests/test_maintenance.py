@@ -142,9 +142,34 @@ async def test_keys_are_forgotten_after_seven_days(connection: Connection) -> No
     assert await rows(connection, "select key from v7.idempotency_keys") == [("key 0",)]
 
 
+async def test_a_long_walk_over_what_is_kept_drops_no_days_again(
+    connection: Connection, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A day that is being read keeps for a second whatever ends a job from ending."""
+    monkeypatch.setattr(maintenance, "LOOKED_MAX", 1)
+    ids = await add(connection, 5)
+    worker_id = await worker(connection)
+    await take(connection, worker_id)
+    await queue.fail(connection, worker_id, "w", [Failure(job_id, 1, 0, "E", "m") for job_id in ids])
+    await connection.execute("update v7.failures set failed_at = now() - interval '8 days'")
+    await old_day(connection, 9)
+    chores = Chores(database.Link(database_url), 7, Account(Counts()))
+    await chores.round()
+    again = await old_day(connection, 10)
+    for _ in range(3):
+        await chores.round()
+    assert chores.is_due("prune")
+    assert again in await days(connection)
+    await chores.link.close()
+
+
 @pytest.mark.fault(42)
 async def test_pruning_does_all_of_it_and_waits_for_no_reader(connection: Connection, database_url: str) -> None:
-    pruner = Pruner(7)
+
+    async def keep(connection: Connection) -> None:
+        await maintenance.keep_days(connection, 7)
+        assert not await Pruner(7).step(connection)
+
     await old_day(connection, 9)
     await connection.execute(f"drop table v7.{named(14, await today(connection))}".encode())
     await queue.enqueue_once(connection, [event(key="old")])
@@ -152,12 +177,12 @@ async def test_pruning_does_all_of_it_and_waits_for_no_reader(connection: Connec
     async with await database.connect(database_url) as reader:
         await reader.execute("begin")
         await reader.execute("select count(*) from v7.finished_jobs")
-        await pruner.step(connection)
+        await keep(connection)
         assert len(await days(connection)) == 16  # with the old one, which is being read
         assert await rows(connection, "show lock_timeout") == [("0",)]
         assert await rows(connection, "select count(*) from v7.idempotency_keys") == [(0,)]
         await reader.execute("rollback")
-    await pruner.step(connection)
+    await keep(connection)
     assert len(await days(connection)) == 15
 
 

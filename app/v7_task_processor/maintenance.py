@@ -147,18 +147,25 @@ async def release_orphans(connection: Connection, refused: set[int] | None = Non
     return released
 
 
+async def keep_days(connection: Connection, retention_days: int) -> None:
+    """Make days of the history ahead, and drop those that are over."""
+    await all_of(
+        connection,
+        lambda: queue.add_days(connection, DAYS_AHEAD),
+        lambda: drop_days(connection, retention_days),
+    )
+
+
 class Pruner:
-    """Makes days ahead, drops days that are over, forgets what is old of the rest, a batch of each at a time."""
+    """Forgets what is old of all but the history, a batch of each at a time."""
 
     def __init__(self, retention_days: int) -> None:
         self.retention_days, self.failures_seen = retention_days, queue.OLDEST
 
     async def step(self, connection: Connection) -> bool:
         """Whether more is left."""
-        *_, failures, keys, acts, operations = await all_of(
+        failures, keys, acts, operations = await all_of(
             connection,
-            lambda: queue.add_days(connection, DAYS_AHEAD),
-            lambda: drop_days(connection, self.retention_days),
             lambda: self.prune_failures(connection),
             lambda: queue.prune_idempotency_keys(connection, BATCH),
             lambda: queue.prune_audit(connection, BATCH),
@@ -204,7 +211,7 @@ class Chores:
     """One round of what is due, each thing in its own rhythm, one after the other on one connection."""
 
     def __init__(self, link: Link, retention_days: int, account: Account) -> None:
-        self.link, self.account = link, account
+        self.link, self.retention_days, self.account = link, retention_days, account
         self.pruner, self.next_type = Pruner(retention_days), queue.FIRST
         self.due: dict[str, float] = {}
         self.refused: set[int] = set()
@@ -227,6 +234,8 @@ class Chores:
             lambda: self.if_due("minute", MINUTE_SECONDS, lambda: note_minute(connection)),
             lambda: self.if_due("counts", WRITE_SECONDS, lambda: self.account.keep(connection)),
             lambda: self.if_due("fold", IDLE_SECONDS, lambda: queue.fold_counts(connection, IDLE_SECONDS, TYPES_MAX)),
+            # By itself: what is dropped may have to wait for a reader, and all that end a job wait behind it.
+            lambda: self.if_due("days", PRUNE_SECONDS, lambda: keep_days(connection, self.retention_days)),
             lambda: self.if_due("prune", PRUNE_SECONDS, lambda: self.pruner.step(connection)),
         )
         return float(pause)
