@@ -330,7 +330,7 @@ def test_the_embedded_database_runs_as_long_as_the_command(tmp_path: Path) -> No
     assert not (tmp_path / "here" / "postgres" / "postmaster.pid").exists()
 
 
-@pytest.mark.parametrize(("workers", "apis", "fewest"), [(1, 1, 200), (256, 64, 5 + 3 * 256 + 10 * 64 + 1)])
+@pytest.mark.parametrize(("workers", "apis", "fewest"), [(1, 1, 190), (256, 64, 5 + 3 * 256 + 10 * 64 + 1)])
 def test_the_embedded_database_has_room_for_all_processes(tmp_path: Path, workers: int, apis: int, fewest: int) -> None:
     settings = Settings(data_dir=str(tmp_path / "here"), worker_processes=workers, api_processes=apis)
     with place.opened(settings, create=True) as opened, psycopg.connect(opened.url) as connection:

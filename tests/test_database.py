@@ -20,7 +20,7 @@ from v7_task_processor.database import SCHEMA_VERSION, Link
 from v7_task_processor.deadline import deadline
 from v7_task_processor.errors import ConfigurationError, DatabaseUnavailable
 from v7_task_processor.server import describe
-from v7_task_processor.unavailable import unavailable
+from v7_task_processor.unavailable import explained
 
 from .command import Done, v7
 from .standbys import SYNCING, lonely, unconfirmed
@@ -76,7 +76,7 @@ def test_a_database_that_is_away_is_told_without_the_password(call: object) -> N
 def test_what_a_server_refuses_is_not_told_as_a_server_that_is_away(database_url: str, code: str) -> None:
     with psycopg.connect(database_url) as connection, pytest.raises(psycopg.OperationalError) as refused:
         connection.execute(f"do $$ begin raise 'not now' using errcode = '{code}'; end $$")
-    told = unavailable(refused.value)
+    told = explained(refused.value)
     if code.startswith(("08", "57P", "53300")):
         assert isinstance(told, DatabaseUnavailable)
         assert str(told).startswith("Cannot reach the database: not now. Check DATABASE_URL")

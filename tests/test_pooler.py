@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from v7_task_processor import database, queue
 from v7_task_processor.cli import root
@@ -47,6 +47,20 @@ async def test_a_pooler_is_noticed_and_nothing_is_left_in_its_sessions(pooler: P
             for _ in range(20):  # every session of the pool
                 assert dict(stranger.execute(DEFAULTS).fetchall()).keys() <= {"application_name", "client_encoding"}
                 assert stranger.execute("select count(*) from pg_prepared_statements").fetchone() == (0,)
+
+
+def test_what_is_shown_is_alike_whatever_the_databases_defaults(database_url: str, tmp_path: Path) -> None:
+    enqueue(database_url, {})
+    name = conninfo_to_dict(database_url)["dbname"]
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(f"alter database {name} set datestyle = 'German, DMY'")
+        connection.execute(f"alter database {name} set timezone = 'Asia/Kathmandu'")
+        try:
+            with pooled(tmp_path / "pooler", database_url) as pooler:
+                for command in (["status"], ["jobs", "list", "--json"]):
+                    assert root.run([*command, "--database-url", pooler.url]) == 0
+        finally:
+            connection.execute(f"alter database {name} reset all")
 
 
 @pytest.mark.parametrize("command", [["status"], ["workers"], ["types", "list"]], ids=" ".join)
@@ -138,7 +152,7 @@ def test_a_life_behind_a_pooler(pooler: Pooler, tmp_path: Path) -> None:
         node(tmp_path / "worker", pooler.url, V7_WORKER_PROCESSES=2, V7_MAX_RETRIES=2, V7_RETRY_SECONDS=0.05) as one,
     ):
         address = api.address()
-        assert "no hint is heard" in api.said()
+        wait_until(lambda: "no hint is heard" in api.said(), "it tells that it does without hints")
         wait_until(lambda: one.said(), "it works")
         enqueue(pooler.url, {"do": "fail"}, count=3)
         enqueue(pooler.url, {"do": "die"})

@@ -14,7 +14,7 @@ from . import migration, pooler
 from .deadline import PROMPT_SECONDS_MAX, deadline, hang_up
 from .errors import ConfigurationError
 from .times import NearestTime
-from .unavailable import READ_ONLY, unavailable
+from .unavailable import READ_ONLY, explained
 
 if TYPE_CHECKING:  # half a second to import, and most processes never migrate or list
     import sqlalchemy as sa
@@ -48,6 +48,10 @@ SESSION = {
     "timezone": "UTC",
     "client_min_messages": "warning",  # all that tells a commit from one whose wait for the standby was cancelled
 }
+BEGIN_READING = """
+select set_config('statement_timeout', %s, true), set_config('datestyle', 'ISO, MDY', true),
+    set_config('timezone', 'UTC', true)"""
+"""For a transaction that may be behind a pooler, whose sessions keep nothing of ours."""
 # What this server does not know yet (transaction_timeout is of 17) is left out. A pooler greets with a process id of
 # its own making: its sessions are others' as well, and keep nothing of ours.
 SETTLE = """
@@ -173,7 +177,7 @@ def migrate(url: str, to: str | None = None) -> tuple[str | None, str | None]:
                 raise ConfigurationError(problem)
             return before, schema_version(plain)
     except (sa.exc.OperationalError, psycopg.OperationalError) as error:
-        raise unavailable(error) from None
+        raise explained(error) from None
 
 
 def migrations() -> Path:
@@ -214,7 +218,7 @@ def check(url: str) -> str | None:
                 time.sleep(MIGRATING_LOOK_SECONDS)
             found = schema_version(connection)
     except psycopg.OperationalError as error:
-        raise unavailable(error) from None
+        raise explained(error) from None
     if problem:
         raise ConfigurationError(problem)
     return found

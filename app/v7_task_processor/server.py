@@ -5,7 +5,7 @@ from typing import NamedTuple
 import psycopg
 
 from . import database, pooler
-from .unavailable import unavailable
+from .unavailable import explained
 
 
 class Standby(NamedTuple):
@@ -69,4 +69,4 @@ def describe(url: str, names: list[str]) -> Server:
                 identity=identity[0] if identity else "",
             )
     except psycopg.OperationalError as error:
-        raise unavailable(error) from None
+        raise explained(error) from None

@@ -11,10 +11,12 @@ STANDBY_ONLY = (
 )
 FULL = ("too many clients", "too many connections", "remaining connection slots", "no more connections allowed")
 """What Postgres says where max_connections, or the limit of a role or database, is reached; and PgBouncer of its."""
+NODE_CONNECTIONS, WORKER_CONNECTIONS, API_CONNECTIONS, MANAGEMENT_CONNECTIONS = 5, 3, 6, 10
 CONNECTIONS_NEEDED = (
-    "A node needs 5 connections, 3 more for each worker process and 6 for each API process (10 while its management is "
-    "asked), and one while it carries out an operation: raise max_connections, or run fewer processes "
-    "(V7_WORKER_PROCESSES, V7_API_PROCESSES)."
+    f"A node needs {NODE_CONNECTIONS} connections, {WORKER_CONNECTIONS} more for each worker process and "
+    f"{API_CONNECTIONS} for each API process ({MANAGEMENT_CONNECTIONS} while its management is asked), and one while "
+    "it carries out an operation: raise max_connections, or run fewer processes (V7_WORKER_PROCESSES, "
+    "V7_API_PROCESSES)."
 )
 AWAY = ("08", "57P", "53300")
 """How the codes of those errors begin that end a connection, or let none be. What libpq itself says has no code."""
@@ -26,7 +28,7 @@ def is_away(error: Exception) -> bool:
     return code is None or code.startswith(AWAY)
 
 
-def unavailable(error: Exception) -> V7Error:
+def explained(error: Exception) -> V7Error:
     """The error for people: what libpq said, without our connection string. DatabaseUnavailable, unless it was said by
     a server that answers and refused what it was asked."""
     cause = getattr(error, "orig", None) or error

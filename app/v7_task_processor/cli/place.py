@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from .. import database
 from ..errors import ConfigurationError, V7Error
 from ..settings import Settings, data_path
+from ..unavailable import MANAGEMENT_CONNECTIONS, NODE_CONNECTIONS, WORKER_CONNECTIONS
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from ..embedded import Server
     from ..overview import Ask
 
-CONNECTIONS_MIN, CONNECTIONS_SPARE = 200, 100
+CONNECTIONS_SPARE = 180
 
 
 class Place(NamedTuple):
@@ -57,10 +58,11 @@ def opened(settings: Settings, *, create: bool = False) -> Iterator[Place]:
 
 
 def connections_max(settings: Settings) -> int:
-    """What the node of these settings may need (see unavailable.CONNECTIONS_NEEDED), with a lone worker beside each,
-    and what others find free then: commands, psql, a node that is about to end."""
-    needed = 6 + 2 * 3 * settings.worker_processes + 10 * settings.api_processes
-    return max(CONNECTIONS_MIN, needed + CONNECTIONS_SPARE)
+    """What the node of these settings may need, with a lone worker beside each, and what others find free then:
+    commands, psql, a node that is about to end."""
+    workers, apis = 2 * settings.worker_processes, settings.api_processes
+    needed = NODE_CONNECTIONS + 1 + workers * WORKER_CONNECTIONS + apis * MANAGEMENT_CONNECTIONS
+    return needed + CONNECTIONS_SPARE
 
 
 @contextlib.contextmanager

@@ -177,12 +177,12 @@ def said_by_database(cause: Exception) -> tuple[str, int] | None:
     import psycopg
 
     from ..observability import logs
-    from ..unavailable import unavailable
+    from ..unavailable import explained
 
     if isinstance(cause, psycopg.errors.QueryCanceled):
         return "The database took too long over this. Ask for less, or by --status or --type, or use v7 psql.", 1
     if isinstance(cause, psycopg.OperationalError):
-        explanation = unavailable(cause)
+        explanation = explained(cause)
         return str(explanation), explanation.exit_code
     if isinstance(cause, psycopg.Error):
         return f"The database refused: {logs.said(cause)}", 1

@@ -32,8 +32,7 @@ def reading(
     with reader(url).connect() as connection:
         options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True, REDACT: redact}
         connection = connection.execution_options(**options)
-        seconds = f"{seconds_max:g}s"
-        connection.execute(sa.select(sa.func.set_config("statement_timeout", seconds, True)))
+        connection.exec_driver_sql(database.BEGIN_READING, (f"{seconds_max:g}s",))
         yield connection
 
 

@@ -22,7 +22,7 @@ def seeing(url: str, seconds_max: float = STATEMENT_SECONDS_MAX) -> Iterator[Ask
     with database.connect_to_read(url) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
-        connection.execute("select set_config('statement_timeout', %s, true)", [f"{seconds_max:g}s"])
+        connection.execute(database.BEGIN_READING, [f"{seconds_max:g}s"])
         yield connection.execute
 
 

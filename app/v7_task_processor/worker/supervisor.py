@@ -23,7 +23,7 @@ from ..observability import counts, logs
 from ..operations import Operator
 from ..queue import Served
 from ..settings import Settings
-from ..unavailable import unavailable
+from ..unavailable import explained
 from .address import listen, netloc
 from .children import Child
 from .lone import LoneWorkers
@@ -57,7 +57,8 @@ def supervise(
 ) -> int:
     """Run a node until a signal ends it; the exit code. `on_ready` is called with its address once all of it works.
 
-    Raises ConfigurationError where it cannot start as it is set up, DatabaseUnavailable without a database.
+    Raises ConfigurationError where it cannot start as it is set up, DatabaseUnavailable without a database, V7Error
+    where that refuses it.
     """
     logs.configure(settings)
     if sys.version_info < (3, 12) and hasattr(os, "pidfd_open"):  # else each child takes a thread, which may not be had
@@ -143,7 +144,7 @@ class Supervisor:
                     await queue.add_days(connection, maintenance.DAYS_AHEAD)
                 await rescue_predecessors(connection, self.settings, nodes_folder(self.settings))
         except psycopg.OperationalError as error:
-            raise unavailable(error) from None
+            raise explained(error) from None
 
     def signalled(self) -> None:
         if self.stop.is_set():
