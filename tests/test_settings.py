@@ -238,9 +238,9 @@ def test_an_env_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: p
 )
 def test_a_broken_line_is_not_passed_over(tmp_path: Path, line: str) -> None:
     """A key that got lost must not be as if there were none."""
-    Path(".env").write_text(f"# ours\nHOST=0.0.0.0\n{line}\nPORT=80\n")
+    Path(".env").write_text(f"# ours\nHOST=0.0.0.0\n\n \n{line}\nPORT=80\n")
     said = refusal()
-    assert said.startswith(f"Line 3 of the file .env in {tmp_path} is no setting: it must be NAME=value")
+    assert said.startswith(f"Line 5 of the file .env in {tmp_path} is no setting: it must be NAME=value")
     assert line not in said
 
 

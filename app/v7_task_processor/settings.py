@@ -114,7 +114,7 @@ def load(flags: Mapping[str, object] | None = None, environment: Mapping[str, st
 
 
 def dotenv() -> dict[str, str]:
-    """What stands in the file `.env` where one stands, if there is one, to the letter: `${…}` stands for itself."""
+    """What stands in the file `.env` where one stands, if there is one. `${…}` stands for itself."""
     try:
         with Path(".env").open(encoding="utf-8-sig") as opened:
             lines = list(parse_stream(opened))
@@ -125,9 +125,11 @@ def dotenv() -> dict[str, str]:
         raise ConfigurationError(f"The file .env in {Path.cwd()} cannot be read: {why}.") from None
     for line in lines:
         if line.error:  # a key may stand in it, and to go on would be to go on without
+            text = line.original.string
+            number = line.original.line + text[: len(text) - len(text.lstrip())].count("\n")
             raise ConfigurationError(
-                f"Line {line.original.line} of the file .env in {Path.cwd()} is no setting: it must be NAME=value, and "
-                "where a quote begins it must end."
+                f"Line {number} of the file .env in {Path.cwd()} is no setting: it must be NAME=value, and where a "
+                "quote begins it must end."
             )
     return {line.key: line.value for line in lines if line.key is not None and line.value is not None}
 

@@ -31,13 +31,15 @@ def ends_quietly(command: Command) -> Command:
 
     @functools.wraps(command)
     def ended(settings: Settings) -> int:
-        before = signal.signal(signal.SIGTERM, end)
+        told = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) != signal.SIG_IGN]
+        before = {number: signal.signal(number, end) for number in told}
         try:
             return command(settings)
         except KeyboardInterrupt:
             return 0
         finally:
-            signal.signal(signal.SIGTERM, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     return ended
 
