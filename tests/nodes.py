@@ -218,6 +218,7 @@ def check_books(url: str, *nodes: Node) -> None:
 def log_lines(one: Node) -> list[dict[str, str]]:
     """Warnings and errors, but for those about single jobs."""
     lines = [json.loads(line) for line in one.said().splitlines() if line.startswith("{")]
+    assert lines, "it logs as JSON"
     told = [line for line in lines if line["level"] in ("warning", "error", "critical")]
     return [line for line in told if not line["event"].startswith("job.")]
 

@@ -131,6 +131,7 @@ class Server:
         with self._turn, self._folder.explained():
             if self._users is None:
                 return False
+            self._said = ""
             with self._folder.opened("start.lock") as turn, self._folder.opened("server.lock") as lock:
                 fcntl.flock(turn, fcntl.LOCK_EX)
                 if self._joins(lock):

@@ -123,10 +123,11 @@ async def test_ten_times_as_many_requests_for_ten_seconds(
     record_property("grown_bytes", found.grown_bytes)
     assert set(found.burst.statuses) <= {200, 503}
     assert rows(database_url, "select count(*) from v7.jobs") == [(answered[200],)]
-    if found.capacity_after > found.capacity / 2:  # else it is nobody's promise
-        assert found.burst.p99 < 2
     assert found.grown_bytes < 64 * 2**20
     assert set(found.again.statuses) == {200}
+    if found.capacity_after <= found.capacity / 2:
+        pytest.skip("others took the cores, so the last tries were no tenfold of what the process can do")
+    assert found.burst.p99 < 2
 
 
 @pytest.mark.slow

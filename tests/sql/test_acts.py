@@ -186,15 +186,18 @@ async def test_what_was_taken_away(connection: Connection) -> None:
     assert (second, 1, worker_id) in await queue.taken_away(connection, mine), "its next attempt is another"
 
 
-async def test_why_not(connection: Connection) -> None:
-    job_id = await job_that_is(connection, "running")
-    assert await queue.why_not(connection, job_id, "retry") == (
-        f"Job {job_id} is running, and cannot be retried: only one that is scheduled or dead can."
+def test_why_not() -> None:
+    assert queue.why_not(7, "running", "retry") == (
+        "Job 7 is running, and cannot be retried: only one that is scheduled or dead can."
     )
-    assert await queue.why_not(connection, job_id, "redrive") == (
-        f"Job {job_id} is running, and cannot be redriven: only one that is dead can."
+    assert queue.why_not(7, "running", "redrive") == (
+        "Job 7 is running, and cannot be redriven: only one that is dead can."
     )
-    assert await queue.why_not(connection, job_id, "cancel") == (
-        f"Job {job_id} changed while this was asked for, and is running now: ask again."
+    assert queue.why_not(7, "running", "cancel") == (
+        "Job 7 changed while this was asked for, and is running now: ask again."
     )
-    assert await queue.why_not(connection, 10**15, "cancel") is None
+
+
+async def test_where_a_job_stands(connection: Connection) -> None:
+    assert await queue.status_of(connection, await job_that_is(connection, "running")) == "running"
+    assert await queue.status_of(connection, 10**15) is None

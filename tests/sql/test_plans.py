@@ -60,6 +60,10 @@ VALUES: dict[str, Any] = {
     "probed_types": [1, 2, 3],
     "counts": True,
     "after": "-infinity",
+    "event_type_ids": [1, 2, 3],
+    "priorities_max": 100,
+    "suspects_max": 1000,
+    "at_most": 1000,
     "after_id": 0,
     "first": 1,
     "max_retries": 5,
@@ -78,6 +82,7 @@ VALUES: dict[str, Any] = {
     **dict.fromkeys(("received_family", "attempts_family", "dead_family", "retried_family"), "x"),
     **{name: ["x"] for name in ("families", "failed_outcomes", "acts", "filters")},
 }
+OTHERWISE: dict[str, dict[str, Any]] = {"queued_types": {"after": 1}}
 LOOKED_UP = r"Index Scan using jobs_pkey on jobs\n\s+Index Cond: \(id = (given\.id|ANY \([^)]*\))\)"
 ORDERED = r"Limit\n\s+->  LockRows\n\s+->  Index Scan using {} on jobs"
 GATED = r"LockRows\n\s+->  Result\n\s+One-Time Filter: .*\n\s+->  Index Scan using {} on jobs"
@@ -155,7 +160,7 @@ def prepared(planner: Planner, name: str) -> tuple[bytes, list[Any]]:
     """A call of a statement, and what to call it with."""
     statement = Statement(name)
     planner.execute(f"prepare {name} as {statement.text}".encode())
-    arguments = [VALUES[each] for each in statement.names]
+    arguments = [{**VALUES, **OTHERWISE.get(name, {})}[each] for each in statement.names]
     return f"execute {name}{'(' + ','.join(['%s'] * len(arguments)) + ')' if arguments else ''}".encode(), arguments
 
 
@@ -184,6 +189,15 @@ def test_completions_never_go_by_the_index_of_what_runs(filled: Planner) -> None
     for name in ("complete", "complete_unkept", "complete_logged", "fail", "snooze", "release"):
         for session, mode in itertools.product((HOT, {}), MODES):
             assert "jobs_running" not in plan(filled, name, session, mode)
+
+
+@pytest.mark.parametrize("name", ["oldest_by_type", "queued_types"])
+def test_looks_at_the_queue_of_a_type_begin_with_it(filled: Planner, name: str) -> None:
+    """Not with all that is to be taken before its jobs."""
+    for mode in MODES:
+        found = plan(filled, name, {}, mode)
+        assert "using jobs_queue on jobs" not in found, found
+        assert "using jobs_queue_by_type on jobs" in plan(filled, name, HOT, mode)
 
 
 def test_a_claim_sorts_nothing(filled: Planner) -> None:

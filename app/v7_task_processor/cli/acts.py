@@ -27,7 +27,7 @@ from .which import Time, Which, which_jobs
 Transition = Callable[[Connection, int], Awaitable[object]]
 Greeting = Callable[[Connection], Awaitable[None]]
 
-SESSION = {"lock_timeout": "5s"}
+SESSION = {"lock_timeout": f"{queue.LOCK_SECONDS}s"}
 """A job that another holds keeps whoever asks, and the others that are named, waiting no longer."""
 
 
@@ -188,7 +188,7 @@ async def each(
             if done:
                 did.append(job_id)
                 continue
+            status = await queue.status_of(connection, job_id)
             gone = f"There is no job {job_id}: it never was, or was pruned."
-            why = await queue.why_not(connection, job_id, name) or gone
-            refused.append(Refused(job_id, why, await queue.status_of(connection, job_id)))
+            refused.append(Refused(job_id, queue.why_not(job_id, status, name) if status else gone, status))
     return did, refused

@@ -2,16 +2,12 @@
 
 import click
 
-from .. import __version__, database
+from .. import __version__, database, migration, overview
 from ..errors import V7Error
 from ..settings import Settings
 from .options import DATABASE, examples, json_option, settings_options
 from .output import document
 from .place import opened
-
-NODES = """
-select name from v7.workers
-where node_id is null and version = %s and heartbeat_at > now() - interval '15 s' order by id"""
 
 
 @click.command(
@@ -46,10 +42,12 @@ def migrate(settings: Settings, as_json: bool, to: str | None, yes: bool) -> Non
 def refuse_under_nodes(url: str, to: str) -> None:
     """Raises V7Error where the schema would go back while nodes of this release live: it may be what they need."""
     with database.connect_to_wait(url) as connection:
-        found = database.schema_version(connection)
-        if found is None or to >= found:
+        if database.schema_version(connection) != database.SCHEMA_VERSION:
             return
-        names = [name for (name,) in connection.execute(NODES, [__version__])]
+    if to >= database.SCHEMA_VERSION or to not in migration.versions():
+        return
+    with overview.seeing(url) as ask:
+        names = [node.name for node in overview.nodes(ask) if node.alive and node.version == __version__]
     if names:
         raise V7Error(
             f"Nodes of this release are at work ({', '.join(names)}), and might not be with version {to} of the "

@@ -13,6 +13,7 @@ from .jobs import LAST_DEAD, all_jobs, has_status
 LOOKED_MAX = 20_000
 """Of the newest dead letters; a million of them would take a second."""
 LOOKED_OF_TYPE_MAX = 100_000
+"""Where most that are looked at are not grouped: as far as a page of jobs looks."""
 GROUPS_MAX = 50
 KIND_CHARS_MAX = 200
 
@@ -66,8 +67,10 @@ def dead_groups(connection: sa.Connection, event_type_id: int | None = None) -> 
     if event_type_id is not None:
         grouped = grouped.where(head.c.event_type_id == event_type_id)
     rows = connection.execute(grouped).all()
-    seen = sa.select(jobs.c.id).where(has_status(jobs, "dead")).order_by(*LAST_DEAD.of(jobs)).limit(looked_max)
-    looked_at = connection.scalars(sa.select(sa.func.count()).select_from(seen.subquery())).one()
+    looked_at = sum(row.found for row in rows)
+    if event_type_id is not None:
+        seen = sa.select(jobs.c.id).where(has_status(jobs, "dead")).order_by(*LAST_DEAD.of(jobs)).limit(looked_max)
+        looked_at = connection.scalars(sa.select(sa.func.count()).select_from(seen.subquery())).one()
     samples = errors_of(connection, [row.sample_id for row in rows[:GROUPS_MAX]])
     groups = [
         DeadGroup(

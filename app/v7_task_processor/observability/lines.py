@@ -27,7 +27,8 @@ class Lines(logging.Handler):
         try:
             self.say(self.format(record))
         except Exception as error:  # a log line that cannot be made must not become an error of what it tells about
-            self.say(f"(a log line of {record.name} could not be made: {type(error).__name__})")
+            said = {"msg": "a log line of %s could not be made: %s", "args": (record.name, type(error).__name__)}
+            self.say(self.format(logging.makeLogRecord({"levelno": logging.WARNING, "levelname": "WARNING", **said})))
 
     def say(self, text: str) -> None:
         if self.waiting.qsize() >= LINES_MAX or self.chars_in - self.chars_out >= CHARS_MAX:

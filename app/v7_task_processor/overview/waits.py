@@ -54,11 +54,12 @@ def oldest_by_type(
 
 
 def oldest(by_type: dict[int, Oldest]) -> Oldest | None:
-    """Of all queued jobs."""
+    """Of all queued jobs, where all types with such were asked for, as far as `queued_types` looks."""
     if not by_type:
         return None
     longest = min(by_type.values(), key=lambda each: each.queued_at)
-    return structs.replace(longest, at_least=any(each.at_least for each in by_type.values()))
+    at_least = len(by_type) >= STEPS_MAX or any(each.at_least for each in by_type.values())
+    return structs.replace(longest, at_least=at_least)
 
 
 def since(moment: dt.datetime, queued_at: dt.datetime, at_least: bool) -> Oldest:

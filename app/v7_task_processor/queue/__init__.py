@@ -8,6 +8,7 @@ id, attempt and worker: what is missing from the answer was taken away meanwhile
 from ..deadline import Connection
 from .acts import (
     DONE,
+    LOCK_SECONDS,
     LOCKED,
     MAY,
     Mine,
@@ -91,6 +92,7 @@ __all__ = [
     "FIRST",
     "LAST",
     "LOCKED",
+    "LOCK_SECONDS",
     "MAY",
     "OLDEST",
     "Asked",

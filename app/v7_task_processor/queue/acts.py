@@ -30,8 +30,11 @@ DONE = {
     "redrive": "redriven",
 }
 """What a job is after it."""
-LOCKED = "Another transaction holds the row, and did not end within 5 seconds; nothing was done. Ask again."
-"""Why nothing was done with one job, in a session that waits so long for a lock."""
+LOCK_SECONDS = 5
+"""How long an act waits for a row that another transaction holds."""
+LOCKED = (
+    f"Another transaction holds the row, and did not end within {LOCK_SECONDS} seconds; nothing was done. Ask again."
+)
 
 
 async def cancel(connection: Connection, job_id: int) -> str | None:
@@ -98,11 +101,8 @@ async def status_of(connection: Connection, job_id: int) -> str | None:
     return rows[0][0] if rows else None
 
 
-async def why_not(connection: Connection, job_id: int, act: str) -> str | None:
-    """Why an act (a key of MAY) was not done with a job, in a sentence; None: there is no such job."""
-    status = await status_of(connection, job_id)
-    if status is None:
-        return None
+def why_not(job_id: int, status: str, act: str) -> str:
+    """Why an act (a key of MAY) was not done with a job that has this status, in a sentence."""
     if status in MAY[act]:
         return f"Job {job_id} changed while this was asked for, and is {status} now: ask again."
     return f"Job {job_id} is {status}, and {only_those(act)}"

@@ -130,8 +130,9 @@ async def with_each(visit: Visit, deed: Deed, ids: list[int], given: str) -> tup
             if outcome:
                 did.append(int(outcome) if deed is EDIT else job_id)
             else:
-                why = await queue.why_not(connection, job_id, deed.act)
-                refused.append(why or f"There is no job {job_id}: it never was, or its day was pruned.")
+                status = await queue.status_of(connection, job_id)
+                gone = f"There is no job {job_id}: it never was, or its day was pruned."
+                refused.append(queue.why_not(job_id, status, deed.act) if status else gone)
     log.info("an act from the dashboard", act=deed.name, who=visit.visitor.who, jobs=len(did), ids=ids[:10])
     return did, refused
 

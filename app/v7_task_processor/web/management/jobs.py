@@ -192,8 +192,8 @@ async def act(
 
 async def refused(connection: Connection, call: Call, name: str) -> Problem:
     """Why an act was not done."""
-    why = await queue.why_not(connection, call.id, name)
-    return missing(call.id) if why is None else Problem("conflict", why)
+    status = await queue.status_of(connection, call.id)
+    return missing(call.id) if status is None else Problem("conflict", queue.why_not(call.id, status, name))
 
 
 def missing(job_id: int) -> Problem:

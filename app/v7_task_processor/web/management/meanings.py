@@ -34,7 +34,7 @@ WORDS = {
     "beat_age_seconds": "How long ago its last heartbeat was.",
     "by": "Who paused the type, or drained the nodes.",
     "cancelled": "Jobs that were cancelled.",
-    "capped": "Counts that stopped at 10,000, of all types together: there may be more.",
+    "capped": "Counts that stopped at 10,000, but for queued ones of all types together: there may be more.",
     "cause": "The same as `why`, for programs.",
     "concurrency_limit": "So many of its jobs run at once, on all nodes together; null: no limit.",
     "dead": "Jobs that failed for good: dead letters.",

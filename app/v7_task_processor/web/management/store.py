@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from ... import database, listing
 from ...errors import V7Error
 from ...observability import logs
-from ...queue import LOCKED, Connection
+from ...queue import LOCK_SECONDS, LOCKED, Connection
 from ...redaction import Names
 from ...unavailable import is_away
 from ..problem import Problem, unavailable
@@ -25,7 +25,7 @@ AT_ONCE_MAX = 2
 WAITING_MAX = 50
 LISTING_SECONDS_MAX = 5.0
 SESSION = {
-    "lock_timeout": "5s",
+    "lock_timeout": f"{LOCK_SECONDS}s",
     "statement_timeout": "10s",
     # Made for the table as it is now: a plan from a quiet night would read all of a full one.
     "plan_cache_mode": "force_custom_plan",
