@@ -13,7 +13,9 @@ from .shell import shell as shell
 
 
 def test_by_filters_on_a_database_without_a_node(shell: Shell) -> None:
-    assert shell("jobs", "cancel", "--status", "queued", "--type", 1, "--dry-run") == "3 jobs would be cancelled.\n"
+    for more in ((), ("--yes",)):
+        said = shell("jobs", "cancel", "--status", "queued", "--type", 1, "--dry-run", *more)
+        assert said == "3 jobs would be cancelled.\n"
     assert shell("jobs", "cancel", "--status", "queued", "--type", 1, "--yes") == "3 jobs cancelled.\n"
     assert shell.rows("select count(*) from v7.finished_jobs where status = 'cancelled'") == [(4,)]
     done = json.loads(shell("jobs", "priority", "--to", 9, "--user", 8, "--yes", "--json"))

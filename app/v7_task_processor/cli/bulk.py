@@ -22,7 +22,7 @@ def carry_out(settings: Settings, order: Order, which: Which, as_json: bool) -> 
     if not (which.yes or which.dry_run or sys.stdin.isatty()):
         raise click.UsageError("Nobody is here to ask: say --yes.")
     with checked(settings) as place:
-        if not which.yes:
+        if which.dry_run or not which.yes:
             count = matching(place.url, order)
             if which.dry_run:
                 return say_how_many(order, count, as_json)
