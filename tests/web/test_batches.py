@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from v7_task_processor import database
+from v7_task_processor.observability import telemetry
 from v7_task_processor.queue import Connection
 from v7_task_processor.web import batches
 from v7_task_processor.web.batches import CUT_CHARS_MAX, CUT_EVENTS_MAX, cuts
@@ -187,6 +188,8 @@ async def test_what_waits_is_bounded_by_its_events(
     database_url: str, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batches, "WAITING_EVENTS_MAX", 5)
+    told: list[object] = []
+    monkeypatch.setattr(telemetry, "_subscribers", [lambda name, fields: told.append((name, fields.get("statuses")))])
     async with connected(database_url) as api:
         async with connection.transaction():
             await connection.execute(LOCK)
@@ -198,6 +201,7 @@ async def test_what_waits_is_bounded_by_its_events(
             refused = await sent(api, lines("1", "2", "3"))
             assert is_refusal(refused, 503, of_batch(BUSY).sentence)
             assert refused.headers["retry-after"] == "1"
+            assert told[-1] == ("events.answered", {503: 3}), "each of its events is counted"
         assert {answer.status_code for answer in await asyncio.gather(first, second)} == {200}
         assert len((await sent(api, lines(*"12345678"))).json()["ids"]) == 8
     assert rows(database_url, COUNT) == [(13,)]

@@ -1,6 +1,7 @@
 """Group commit: who shares a transaction, in which order, and whom one bad event harms."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -139,16 +140,21 @@ async def test_a_large_batch_is_cut(database_url: str, connection: Connection, m
 
 
 @pytest.mark.fault(46, 67)
-async def test_what_waits_is_bounded(database_url: str, connection: Connection, monkeypatch: Any) -> None:
-    monkeypatch.setattr(module, "WAITING_EVENTS_MAX", 3)
+@pytest.mark.parametrize(("bound", "number"), [("WAITING_EVENTS_MAX", 3), ("WAITING_BYTES_MAX", 4 * 3 * 10_000 + 1000)])
+async def test_what_waits_is_bounded(
+    database_url: str, connection: Connection, monkeypatch: Any, bound: str, number: int
+) -> None:
+    """A text with one wide character takes four bytes for each."""
+    monkeypatch.setattr(module, bound, number)
+    large = body(json.dumps("x" * 10_000 + "\N{PARTY POPPER}", ensure_ascii=False))
     async with serving(database_url) as api, connection.transaction():
         await connection.execute(LOCK)
         first = asyncio.create_task(api.post(body()))
         await blocked(connection)
-        waiting = [asyncio.create_task(api.post(body())) for _ in range(3)]
+        waiting = [asyncio.create_task(api.post(large)) for _ in range(3)]
         while len(api.ingest.waiting) < 3:
             await asyncio.sleep(0)
-        refused = await api.post(body())
+        refused = await api.post(large)
         assert (refused.status_code, refused.text) == (503, BUSY.sentence)
         assert refused.headers["retry-after"] == "1"
         await connection.execute("commit")

@@ -6,6 +6,7 @@ It is taken apart piece by piece, so that who reads it can let others go on in b
 import asyncio
 import hashlib
 import re
+import sys
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -42,8 +43,9 @@ class Batch(NamedTuple):
     digest: bytes = b""
 
     @property
-    def chars(self) -> int:
-        return sum(len(event.event_data) for event in self.events)
+    def size(self) -> int:
+        """What its events take here."""
+        return sum(sys.getsizeof(event.event_data) for event in self.events)
 
     def cut(self, start: int, end: int) -> list[Enqueued]:
         """Some of the events. Under a key each has one of its own, made of the batch's: the first that one itself, so

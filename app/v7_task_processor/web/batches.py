@@ -13,6 +13,7 @@ from .hints import Hints
 from .lane import Lane
 from .outcome import (
     BUSY,
+    NOT_ADDED,
     SHUTTING_DOWN,
     Added,
     Failed,
@@ -32,7 +33,7 @@ CUT_CHARS_MAX = 2**20
 REFUSALS_MAX = 100
 """To find each costs some twenty statements; more are no accident, and end the batch."""
 WAITING_EVENTS_MAX = 10_000
-WAITING_CHARS_MAX = 64 * 2**20
+WAITING_BYTES_MAX = 64 * 2**20
 TYPE_SECONDS_MAX = 1.0
 PATIENCE = 3
 """A batch may take so many times as long as the commit of single events."""
@@ -54,16 +55,16 @@ class Batches(Lane[Waiting[Batch, Told]]):
     async def add(self, batch: Batch) -> Told | Failed:
         """Add a batch, durably. To cancel this has no effect on what becomes of it."""
         if self.closed:
-            return of_batch(SHUTTING_DOWN)
-        events, chars = len(batch.events), batch.chars
+            return turned_away(SHUTTING_DOWN, batch)
+        events, size = len(batch.events), batch.size
         if self.waiting and (
-            self.waiting_events + events > WAITING_EVENTS_MAX or self.waiting_chars + chars > WAITING_CHARS_MAX
+            self.waiting_events + events > WAITING_EVENTS_MAX or self.waiting_bytes + size > WAITING_BYTES_MAX
         ):
-            return of_batch(BUSY)
+            return turned_away(BUSY, batch)
         waiting: Waiting[Batch, Told] = Waiting(batch)
         self.waiting.append(waiting)
         self.waiting_events += events
-        self.waiting_chars += chars
+        self.waiting_bytes += size
         self.arrived.set()
         types = [self.hints.meet(each) for each in {event.event_type_id for event in batch.events}]
         outcome = await waiting.outcome
@@ -74,7 +75,7 @@ class Batches(Lane[Waiting[Batch, Told]]):
     async def commit(self) -> int:
         waiting = self.waiting.popleft()
         self.waiting_events -= len(waiting.event.events)
-        self.waiting_chars -= waiting.event.chars
+        self.waiting_bytes -= waiting.event.size
         began = time.monotonic()
         await self.committer.carry_out([(write, [waiting])])
         outcomes = [] if waiting.outcome.cancelled() else each_of(waiting.outcome.result(), waiting.event)
@@ -84,8 +85,20 @@ class Batches(Lane[Waiting[Batch, Told]]):
         return answered[200]
 
     def fail_waiting(self) -> None:
+        failed = [each for each in self.waiting if not each.outcome.cancelled()]
         super().fail_waiting()
+        for each in failed:
+            count_unadded(NOT_ADDED, each.event)
         self.waiting_events = 0
+
+
+def turned_away(answer: Failed, batch: Batch) -> Failed:
+    count_unadded(answer, batch)
+    return of_batch(answer)
+
+
+def count_unadded(answer: Failed, batch: Batch) -> None:
+    telemetry.publish("events.answered", statuses={answer.status: len(batch.events)})
 
 
 def each_of(told: Told | Failed, batch: Batch) -> list[Outcome]:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+import sys
 import time
 from collections.abc import Iterable, Iterator
 
@@ -17,7 +18,8 @@ from .outcome import BUSY, SHUTTING_DOWN, Added, Failed, Outcome, named, statuse
 BATCH_EVENTS_MAX = 500
 BATCH_CHARS_MAX = 8 * 2**20
 WAITING_EVENTS_MAX = 10_000
-WAITING_CHARS_MAX = 64 * 2**20
+WAITING_BYTES_MAX = 64 * 2**20
+"""As Python keeps texts: one character beyond those of Latin makes all of them twice or four times as large."""
 TYPE_SECONDS_MAX = 1.0
 
 
@@ -48,14 +50,14 @@ class Ingest(Lane[Waiting[Enqueued, Added]]):
         """Add an event, durably. To cancel this has no effect on what becomes of it."""
         if self.closed:
             return turned_away(SHUTTING_DOWN)
-        chars = len(event.event_data)
-        if self.waiting and (len(self.waiting) >= WAITING_EVENTS_MAX or self.waiting_chars + chars > WAITING_CHARS_MAX):
+        size = sys.getsizeof(event.event_data)
+        if self.waiting and (len(self.waiting) >= WAITING_EVENTS_MAX or self.waiting_bytes + size > WAITING_BYTES_MAX):
             return turned_away(BUSY)
         waiting: Waiting[Enqueued, Added] = Waiting(
             event if event.key is None else event._replace(digest=digest(event))
         )
         self.waiting.append(waiting)
-        self.waiting_chars += chars
+        self.waiting_bytes += size
         self.arrived.set()
         type_exists = self.hints.meet(event.event_type_id)
         outcome = await waiting.outcome
@@ -91,7 +93,7 @@ class Ingest(Lane[Waiting[Enqueued, Added]]):
                 later.append(waiting)
                 continue
             batch.append(waiting)
-            self.waiting_chars -= len(event.event_data)
+            self.waiting_bytes -= sys.getsizeof(event.event_data)
             if event.key is not None:
                 keys.add(event.key)
         self.waiting.extendleft(reversed(later))

@@ -24,7 +24,7 @@ class Lane(Generic[Item]):
 
     def __init__(self) -> None:
         self.waiting: deque[Item] = deque()
-        self.waiting_chars = 0
+        self.waiting_bytes = 0
         self.arrived = asyncio.Event()
         self.closed = True
 
@@ -47,7 +47,7 @@ class Lane(Generic[Item]):
         """The database hangs. Nothing was sent for these: better to know that than to wait for the same."""
         while self.waiting:
             self.waiting.popleft().tell(NOT_ADDED)
-        self.waiting_chars = 0
+        self.waiting_bytes = 0
 
     def close(self) -> None:
         """Take no more."""
