@@ -16,13 +16,17 @@ from .command import v7
     [
         ("shop send s3cret", "Bearer s3cret"),
         (f"shop send sha256:{'0' * 64}, grafana read r3ad, s3cret", "Bearer s3cret"),
-        (f"sha256:{'0' * 64}", None),
+        (f"sha256:{'0' * 64}", "Bearer admin"),
+        ("", None),
     ],
 )
 def test_send_takes_the_first_key_that_may(port: int, keys: str, carried: str | None) -> None:
-    done = v7("send", "--type", 5, "--user", 1, "--port", port, "null", V7_API_KEYS=keys, V7_ADMIN_TOKEN="admin")
-    assert done.returncode == 0
-    assert Answering.seen[0][1].get("Authorization") == carried
+    event = ("send", "--type", 5, "--user", 1, "null")
+    assert v7(*event, "--port", port, V7_API_KEYS=keys, V7_ADMIN_TOKEN="admin").returncode == 0
+    there = f"http://127.0.0.1:{port}"
+    assert v7(*event, "--url", there, V7_API_KEYS=keys, V7_ADMIN_TOKEN="admin").returncode == 0
+    sent = [headers.get("Authorization") for _, headers, _ in Answering.seen]
+    assert sent == [carried, None if carried == "Bearer admin" else carried], "to others none that may everything"
 
 
 def test_send_keeps_the_event_to_the_letter(port: int) -> None:

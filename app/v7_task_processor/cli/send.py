@@ -61,7 +61,7 @@ def send(
         refuse_together("--file", fields)
         from .send_file import send_file
 
-        with Server(address, own_key(settings)) as server:
+        with Server(address, own_key(settings, url)) as server:
             send_file(server, file, skip or 0, idempotency_key, as_json)
         return
     refuse_together("an event", {"--skip": skip})
@@ -70,14 +70,16 @@ def send(
     require({name: fields[name] for name in ("--type", "--user", "JSON")})
     head = {"user_id": user_id, "priority": priority or 0, "event_type_id": event_type_id}
     body = msgspec.json.encode({**head, "event_data": raw(str(event_data))})
-    with Server(address, own_key(settings)) as server:
+    with Server(address, own_key(settings, url)) as server:
         send_one(server, body, count or 1, idempotency_key, as_json)
 
 
-def own_key(settings: Settings) -> str | None:
-    """The first of V7_API_KEYS that may send, and is not only known by its digest."""
+def own_key(settings: Settings, url: str | None) -> str | None:
+    """The first of V7_API_KEYS that may send, and is not only known by its digest; else, where keys are asked for, the
+    admin token, but to no other server than the one of these settings."""
     may_send = [key.secret for key in parsed(settings.api_keys or "") if key.may("send")]
-    return next((secret for secret in may_send if secret is not None), None)
+    spare = settings.admin_token if settings.api_keys and url is None else None
+    return next((secret for secret in may_send if secret is not None), spare)
 
 
 def refuse_together(what: str, others: Mapping[str, object]) -> None:
