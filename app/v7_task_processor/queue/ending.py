@@ -1,7 +1,7 @@
 """Out of `running`: every statement here is guarded by id, attempt and worker."""
 
-from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from psycopg.pq import TransactionStatus
 
@@ -10,6 +10,7 @@ from .statement import Statement
 
 Held = tuple[int, int]
 """(job id, attempt)"""
+Word = TypeVar("Word")
 
 _complete = Statement("complete", PROMPT_SECONDS_MAX)
 _complete_unkept = Statement("complete_unkept", PROMPT_SECONDS_MAX)
@@ -53,21 +54,40 @@ async def fail(
     connection: Connection, worker_id: int, worker: str, failures: Sequence[Failure]
 ) -> list[tuple[int, str, int]]:
     """Charge failures. For each that still was this worker's: (id, its new status, its retry_count)."""
-    rows = await _fail(
-        connection,
-        worker_id=worker_id,
-        worker=worker,
-        ids=[failure.id for failure in failures],
-        attempts=[failure.attempt for failure in failures],
-        delays_seconds=[failure.delay_seconds for failure in failures],
-        error_types=[failure.error_type for failure in failures],
-        messages=[failure.message for failure in failures],
-        tracebacks=[failure.traceback for failure in failures],
-        dead_reasons=[failure.dead_reason for failure in failures],
-        suspects=[failure.suspect for failure in failures],
-        logs=[failure.log for failure in failures],
-    )
+
+    async def write(part: Sequence[Failure]) -> list[tuple[Any, ...]]:
+        return await _fail(
+            connection,
+            worker_id=worker_id,
+            worker=worker,
+            ids=[failure.id for failure in part],
+            attempts=[failure.attempt for failure in part],
+            delays_seconds=[failure.delay_seconds for failure in part],
+            error_types=[failure.error_type for failure in part],
+            messages=[failure.message for failure in part],
+            tracebacks=[failure.traceback for failure in part],
+            dead_reasons=[failure.dead_reason for failure in part],
+            suspects=[failure.suspect for failure in part],
+            logs=[failure.log for failure in part],
+        )
+
+    rows = await twice(write, failures, lambda failure: failure.id)
     return [(job_id, status, retry_count) for job_id, status, retry_count in rows]
+
+
+async def twice(
+    write: Callable[[Sequence[Word]], Awaitable[list[tuple[Any, ...]]]],
+    words: Sequence[Word],
+    id_of: Callable[[Word], int],
+) -> list[tuple[Any, ...]]:
+    """What a statement answers that moves rows by their place, which are found before. The row that somebody changed by
+    hand meanwhile is at another: those that are missing are written once more. It does nothing where they were taken
+    away."""
+    rows = await write(words)
+    if len(rows) < len(words):
+        written = {row[0] for row in rows}
+        rows = rows + await write([word for word in words if id_of(word) not in written])
+    return rows
 
 
 _snooze = Statement("snooze", PROMPT_SECONDS_MAX)
@@ -83,9 +103,14 @@ async def snooze(
     logs: Sequence[str | None] = (),
 ) -> int:
     """Put off jobs: (id, attempt, seconds), uncharged; `logs`: what each logged. How many still were this worker's."""
-    held = [(job_id, attempt) for job_id, attempt, _ in put_off]
-    seconds = [float(each) for _, _, each in put_off]
-    return len(await _snooze(connection, worker_id=worker_id, seconds=seconds, logs=list(logs), **_held(held)))
+
+    async def write(part: Sequence[tuple[tuple[int, int, float], str | None]]) -> list[tuple[Any, ...]]:
+        seconds = [float(each) for (_, _, each), _ in part]
+        held = _held([(job_id, attempt) for (job_id, attempt, _), _ in part])
+        return await _snooze(connection, worker_id=worker_id, seconds=seconds, logs=[log for _, log in part], **held)
+
+    logged = list(zip(put_off, logs or [None] * len(put_off), strict=True))
+    return len(await twice(write, logged, lambda each: each[0][0]))
 
 
 async def release(connection: Connection, worker_id: int, held: Sequence[Held], *, suspect: bool = False) -> int:
