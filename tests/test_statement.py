@@ -1,11 +1,13 @@
 """Statements of several tasks on one connection: a worker claims on the one on which it gives back."""
 
 import asyncio
+import time
 
 import pytest
 
 from v7_task_processor import database, queue
-from v7_task_processor.queue import BEGINNING, Connection
+from v7_task_processor.deadline import STATEMENT_SECONDS_MAX
+from v7_task_processor.queue import BEGINNING, Connection, Statement, workers
 from v7_task_processor.worker.session import CLAIMS
 
 from .poolers import NEEDS_PGBOUNCER, Pooler
@@ -45,3 +47,29 @@ async def test_they_take_turns(connection: Connection, database_url: str) -> Non
 async def test_they_take_turns_behind_a_pooler(connection: Connection, pooler: Pooler) -> None:
     async with await database.connect(pooler.url, CLAIMS) as claims:
         await claims_and_gives_back(claims, connection)
+
+
+async def test_an_answer_that_was_there_is_read_however_late(connection: Connection) -> None:
+    """A handler held the loop for longer than the statement might take."""
+    statement = Statement("position", 0.2)
+    asking = asyncio.create_task(statement(connection))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0.05)  # it is sent, and perhaps answered
+    again = asyncio.create_task(statement(connection))
+    while not connection.lock.locked():
+        await asyncio.sleep(0)
+    time.sleep(0.5)
+    await asyncio.gather(asking, again)
+    await asyncio.sleep(0)
+    assert len(await rows(connection, "select pg_backend_pid()")) == 1
+    assert statement.seconds() == 0.2
+
+
+@pytest.mark.fault(41)
+async def test_a_beat_has_no_more_time_after_one_that_hung(connection: Connection) -> None:
+    """Others give the node up before a second one that hangs would be noticed."""
+    patient, prompt = Statement("position", 0.2), Statement("position", 0.2, patient=False)
+    for statement in (patient, prompt):
+        statement.be_patient()
+    assert (patient.seconds(), prompt.seconds()) == (STATEMENT_SECONDS_MAX, 0.2)
+    assert not workers._beat.patient

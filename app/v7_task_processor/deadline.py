@@ -29,11 +29,17 @@ def deadline(
     Not by cancelling our task, since psycopg then waits for the answer in its own way before it raises.
     """
     loop = asyncio.get_running_loop()
+    ended = False
 
-    def expire() -> None:
+    async def give_up() -> None:
+        if ended:  # the answer was there, and this process had not come to read it
+            return
         if on_expiry is not None:
             on_expiry()
-        task = loop.create_task(abandon(connection))
+        await abandon(connection)
+
+    def expire() -> None:
+        task = loop.create_task(give_up())
         _abandoned.add(task)
         task.add_done_callback(_abandoned.discard)
 
@@ -41,6 +47,7 @@ def deadline(
     try:
         yield
     finally:
+        ended = True
         timer.cancel()
 
 

@@ -13,8 +13,8 @@ from ..deadline import STATEMENT_SECONDS_MAX, Connection, deadline
 from ..sqlfile import PLACEHOLDER, load
 
 PATIENT_SECONDS = 600.0
-"""After it was abandoned once a statement has STATEMENT_SECONDS_MAX for so long: it may be honest work (a claim that
-walks over ten million dead rows), and to abandon it again and again would never end."""
+"""After it was abandoned once a statement that is `patient` has STATEMENT_SECONDS_MAX for so long: it may be honest
+work (a claim that walks over ten million dead rows), and to abandon it again and again would never end."""
 
 
 class Statement:
@@ -24,8 +24,8 @@ class Statement:
     breaks, and what became of it is as little known.
     """
 
-    def __init__(self, name: str, seconds_max: float = STATEMENT_SECONDS_MAX) -> None:
-        self.seconds_max, self.patient_until = seconds_max, 0.0
+    def __init__(self, name: str, seconds_max: float = STATEMENT_SECONDS_MAX, *, patient: bool = True) -> None:
+        self.seconds_max, self.patient, self.patient_until = seconds_max, patient, 0.0
         text = load(name)
         self.names: list[str] = list(dict.fromkeys(PLACEHOLDER.findall(text)))
         self.text = PLACEHOLDER.sub(lambda match: f"${self.names.index(match[1]) + 1}", text)
@@ -74,7 +74,8 @@ class Statement:
         return STATEMENT_SECONDS_MAX if time.monotonic() < self.patient_until else self.seconds_max
 
     def be_patient(self) -> None:
-        self.patient_until = time.monotonic() + PATIENT_SECONDS
+        if self.patient:
+            self.patient_until = time.monotonic() + PATIENT_SECONDS
 
 
 @contextlib.asynccontextmanager

@@ -46,7 +46,7 @@ class Restrictions(NamedTuple):
 
 _register = Statement("register")
 _unregister = Statement("unregister")
-_beat = Statement("beat", seconds_max=4.0)  # another try must follow well before others give this node up
+_beat = Statement("beat", 4.0, patient=False)  # another try must follow well before others give this node up
 _serve = Statement("serve")
 _drain_node = Statement("drain_node")
 _resume_node = Statement("resume_node")
