@@ -74,6 +74,20 @@ async def test_a_stop_waits_for_the_batch_and_is_heard(connection: Connection, o
     ]
 
 
+@pytest.mark.fault(44)
+@pytest.mark.parametrize("ago", ["1 minute", "-1 day"])
+async def test_one_whose_carrier_is_gone_is_carried_on_also_where_the_clock_was_set_back(
+    connection: Connection, ago: str
+) -> None:
+    await dead(connection, 5)
+    operation = await queue.start_operation(connection, REDRIVE, HAND, "another")
+    assert await step(connection, "me") is None
+    await connection.execute(f"update v7.operations set carried_at = now() - interval '{ago}'".encode())
+    assert await queue.operations_wait(connection)
+    assert (now := await step(connection, "me")) is not None
+    assert (now.id, now.done) == (operation.id, 5)
+
+
 @pytest.mark.parametrize("newer", ['filter = \'{"tag": "x"}\'', "act = 'archive'"])
 async def test_what_a_newer_release_asks_for_is_left_to_it(connection: Connection, newer: str) -> None:
     """Without the one thing that this one does not know, all jobs would be meant."""

@@ -2,5 +2,5 @@
 -- Serves: operations_unfinished.
 select exists (
     select from v7.operations
-    where finished_at is null and (carried_at is null or carried_at < clock_timestamp() - interval '5 s')
+    where finished_at is null and (carried_at is null or abs(extract(epoch from clock_timestamp() - carried_at)) > 5)
       and {known_operation})

@@ -4,5 +4,5 @@
 update v7.operations set carried_by = :carrier::text, carried_at = clock_timestamp(),
     error = 'Put off, to be tried again: ' || :error::text
 where id = :id::bigint and finished_at is null
-  and (carried_by is null or carried_by = :carrier::text or carried_at < clock_timestamp() - interval '5 s')
+  and (carried_by is null or carried_by = :carrier::text or abs(extract(epoch from clock_timestamp() - carried_at)) > 5)
 returning id
