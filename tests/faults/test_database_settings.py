@@ -20,7 +20,7 @@ HOSTILE = {
     "statement_timeout": "100ms",
     "lock_timeout": "100ms",
     "idle_in_transaction_session_timeout": "100ms",
-    "idle_session_timeout": "500ms",
+    "idle_session_timeout": "2s",  # a session has it until its first statement, which a busy machine may put off
     "transaction_timeout": "100ms",
     "datestyle": "German, DMY",
     "timezone": "Asia/Kathmandu",
