@@ -5,10 +5,12 @@ the rest of this.
 """
 
 import math
+from collections.abc import Sized
 from typing import Any
 
 import httptools
 from starlette.types import Send
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
@@ -17,6 +19,7 @@ Headers = list[tuple[bytes, bytes]]
 HEAD_BYTES_MAX = 65_536
 HEADERS_MAX = 100
 BODY_BYTES_PER_SECOND_MIN = 65_536
+PIPELINED_MAX = 64
 ONE_HOST = 400, "A request of HTTP/1.1 must have one Host header."
 HEAD_TOO_LARGE = 431, f"The head of the request is larger than {HEADERS_MAX} headers or {HEAD_BYTES_MAX} bytes."
 
@@ -30,6 +33,18 @@ class State(ServerState):
 
 class Refused(Exception):
     """Passes through the parser, which then ends."""
+
+
+class Flow(FlowControl):
+    """Reads no further while requests wait: uvicorn would with each answer, and so take in more than it answers."""
+
+    def __init__(self, transport: Any, waiting: Sized) -> None:
+        super().__init__(transport)
+        self.waiting = waiting
+
+    def resume_reading(self) -> None:
+        if not self.waiting:
+            super().resume_reading()
 
 
 class Protocol(HttpToolsProtocol):
@@ -52,6 +67,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self.flow = Flow(transport, self.pipeline)
         self.due = self.loop.time() + self.request_seconds_max
 
     def data_received(self, data: bytes) -> None:
@@ -112,6 +128,8 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self.in_head = False
         self.bodiless_bytes = 0
+        if len(self.pipeline) >= PIPELINED_MAX:  # one read holds thousands of small ones
+            raise Refused
         if len(self.headers) > HEADERS_MAX or self.head_is_large():
             self.refusal = HEAD_TOO_LARGE
             raise Refused
