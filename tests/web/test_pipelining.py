@@ -1,8 +1,14 @@
 """Many requests in one segment, and answers that nobody reads."""
 
+import asyncio
+import socket
+from typing import Any
+
 import pytest
 
-from .support import ApiProcess, body, rows
+from v7_task_processor.web.protocol import Protocol
+
+from .support import ApiProcess, body, rows, serving
 from .test_protocol import CLOSING, COUNT, HEAD, REQUEST, sent
 
 LOOK = b"GET /livez HTTP/1.1\r\nHost:\r\n\r\n"
@@ -28,3 +34,29 @@ def test_large_ones_wait_in_the_socket(api: ApiProcess, database_url: str) -> No
     request = HEAD + b"Content-Length: %d\r\n\r\n%s" % (len(event), event)
     assert sent(api, request * 300 + CLOSING).count(b"HTTP/1.1 200 OK") == 301
     assert rows(database_url, COUNT) == [(301,)]
+
+
+class Unheard(Protocol):
+    answer_seconds_max = 0.2
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)
+
+
+@pytest.mark.fault(57)
+@pytest.mark.parametrize("ending", [b"", b"Connection: close\r\n"], ids=["kept", "closing"])
+async def test_an_answer_that_nobody_reads(ending: bytes, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its connection would stay for ever, and each drain wait for it."""
+    monkeypatch.setattr("v7_task_processor.web.server.SWEEP_TICKS", 1)
+    async with serving(database_url, protocol=Unheard) as api:
+        connections = api.server.server_state.connections
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            client.connect(("127.0.0.1", api.port))
+            client.sendall(b"GET /openapi.json HTTP/1.1\r\n" + ending + b"Host: x\r\n\r\n")
+            async with asyncio.timeout(10):
+                while not any(each.transport.get_write_buffer_size() for each in connections):
+                    await asyncio.sleep(0)
+                while connections:
+                    await asyncio.sleep(0.02)

@@ -53,9 +53,13 @@ class Protocol(HttpToolsProtocol):
     server_state: State
     request_seconds_max = 15.0
     """From a connection's or request's first byte to its last; more for what comes faster than the minimum."""
+    answer_seconds_max = 30.0
+    """For a client to take what waits to be sent; more for what is large."""
 
     due = math.inf
     """When the request must be complete; infinite while none is coming in."""
+    answer_due = math.inf
+    """When the client must have taken what waits to be sent; infinite while that is little."""
     in_head = False
     head_bytes = 0
     first_bytes = 0
@@ -162,8 +166,14 @@ class Protocol(HttpToolsProtocol):
             super().on_message_complete()
             self.due = math.inf
 
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.answer_due = math.inf
+
     def expire(self, now: float) -> None:
-        """Close the connection if its request is overdue. One that was begun is told so."""
+        """Close the connection if its request is overdue, which is told if it was begun, or its answer is not taken."""
+        if self.is_unread(now):
+            self.transport.abort()  # close() would wait for the client
         if self.pipeline:  # its rest is not read before its turn
             self.due = now + self.request_seconds_max
         if now < self.due or self.transport.is_closing():
@@ -172,6 +182,14 @@ class Protocol(HttpToolsProtocol):
             self.refuse(408, f"The request was not complete after {self.request_seconds_max:g} seconds.")
         else:
             self.transport.close()
+
+    def is_unread(self, now: float) -> bool:
+        unsent_bytes = self.transport.get_write_buffer_size()
+        if not self.flow.write_paused and not (unsent_bytes and self.transport.is_closing()):
+            self.answer_due = math.inf
+        elif self.answer_due == math.inf:
+            self.answer_due = now + self.answer_seconds_max + unsent_bytes / BODY_BYTES_PER_SECOND_MIN
+        return now >= self.answer_due
 
     def is_busy(self) -> bool:
         """Whether a request waits for its answer."""
