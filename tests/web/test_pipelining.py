@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from v7_task_processor.queue import Connection
 from v7_task_processor.web.protocol import Protocol
 
 from .support import ApiProcess, body, rows, serving
+from .test_ingest import LOCK, blocked
 from .test_protocol import CLOSING, COUNT, HEAD, REQUEST, sent
 
 LOOK = b"GET /livez HTTP/1.1\r\nHost:\r\n\r\n"
@@ -34,6 +36,25 @@ def test_large_ones_wait_in_the_socket(api: ApiProcess, database_url: str) -> No
     request = HEAD + b"Content-Length: %d\r\n\r\n%s" % (len(event), event)
     assert sent(api, request * 300 + CLOSING).count(b"HTTP/1.1 200 OK") == 301
     assert rows(database_url, COUNT) == [(301,)]
+
+
+@pytest.mark.fault(64)
+@pytest.mark.parametrize("before", [1, 3])
+async def test_a_broken_body_does_not_stand_for_the_answer_before_it(
+    before: int, database_url: str, connection: Connection
+) -> None:
+    """The client would take for refused what is added."""
+    async with serving(database_url) as api:
+        async with connection.transaction():
+            await connection.execute(LOCK)
+            reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+            writer.write(REQUEST * before + HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n")
+            await blocked(connection)
+        answers = await reader.read()
+        writer.close()
+    assert answers.count(b"HTTP/1.1 200 OK") == answers.count(b"HTTP/1.1 ") == before
+    assert answers.count(b"connection: close") == 1
+    assert rows(database_url, COUNT) == [(before,)]
 
 
 class Unheard(Protocol):

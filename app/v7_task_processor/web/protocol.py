@@ -67,6 +67,8 @@ class Protocol(HttpToolsProtocol):
     bodiless_bytes = 0
     """So many came in a row, after the head, of which none was of the body: lengths of chunks, trailers."""
     declines = False
+    before: RequestResponseCycle
+    """The request before the last, while that waits for it."""
     refusal = (400, "The request is not valid HTTP.")
 
     def connection_made(self, transport: Any) -> None:
@@ -146,7 +148,10 @@ class Protocol(HttpToolsProtocol):
             if self.parser.get_method() == b"CONNECT":
                 raise Refused
             return
+        before = self.cycle
         super().on_headers_complete()
+        if self.pipeline:
+            self.before = before
         if self.server_state.draining:
             self.cycle.keep_alive = False
 
@@ -199,6 +204,9 @@ class Protocol(HttpToolsProtocol):
     def refuse(self, status: int, sentence: str) -> None:
         """Answer in place of the application, and close. A request before this one still gets its own answer."""
         self.due = math.inf
+        if self.pipeline and self.cycle.more_body:
+            self.pipeline.popleft()
+            self.cycle = self.before
         if self.is_busy() and not self.cycle.more_body:
             self.cycle.keep_alive = False
             return
