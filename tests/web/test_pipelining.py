@@ -38,6 +38,23 @@ def test_large_ones_wait_in_the_socket(api: ApiProcess, database_url: str) -> No
     assert rows(database_url, COUNT) == [(301,)]
 
 
+async def test_a_segment_that_begins_and_ends_within_heads(database_url: str) -> None:
+    """What is between belongs to neither, and may be larger than a head."""
+    event = body('"' + "x" * 70_000 + '"')
+    requests = HEAD + b"Content-Length: %d\r\n\r\n%s" % (len(event), event) + CLOSING
+    cuts = 20, len(requests) - len(CLOSING) + 20
+    async with serving(database_url) as api:
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+        for piece in (requests[: cuts[0]], requests[cuts[0] : cuts[1]], requests[cuts[1] :]):
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0.05)
+        answers = await reader.read()
+        writer.close()
+    assert answers.count(b"HTTP/1.1 200 OK") == 2
+    assert rows(database_url, COUNT) == [(2,)]
+
+
 @pytest.mark.fault(64)
 @pytest.mark.parametrize("before", [1, 3])
 async def test_a_broken_body_does_not_stand_for_the_answer_before_it(

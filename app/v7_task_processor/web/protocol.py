@@ -79,13 +79,13 @@ class Protocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
         self.chunk_bytes = len(data)
-        goes_on = self.in_head
+        head = self.scope if self.in_head else None
         self.bodiless_bytes += len(data)
         try:
             self.feed(data)
         except httptools.HttpParserError:
             self.refuse(*self.refusal)
-        if goes_on and self.in_head:
+        if self.in_head and self.scope is head:  # a segment may end one, hold a body, and begin the next
             self.head_bytes += len(data)
             if self.head_bytes > HEAD_BYTES_MAX:
                 self.refuse(*HEAD_TOO_LARGE)
