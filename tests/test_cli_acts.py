@@ -108,6 +108,8 @@ def test_filters_of_the_list(shell: Shell) -> None:
     assert listed("--correlation-id", "request-20") == [20]
     assert listed("--attempt-min", "2") == [42]
     assert listed("--error", "SECOND") == [42]
+    assert listed("--error-kind", "ValueError", "--type", "5") == [42]
+    assert listed("--error-kind", "Value") == []
     assert listed("--created-until", "2000-01-01") == []
     assert listed("--finished-from", "2000-01-01") == [21, 20]
     assert listed("--finished-until", "2000-01-01") == []

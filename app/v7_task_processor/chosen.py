@@ -17,5 +17,6 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     correlation_id: str | None = None
     attempt_min: int | None = None
     error: Annotated[str | None, msgspec.Meta(description="Part of the last error, in small or large letters.")] = None
+    error_kind: str | None = None
     created_from: dt.datetime | None = None
     created_until: dt.datetime | None = None

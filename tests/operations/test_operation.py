@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from v7_task_processor import queue
+from v7_task_processor import listing, queue
 from v7_task_processor.chosen import Chosen
 from v7_task_processor.operations import drive, step
 from v7_task_processor.queue import Connection, Order
@@ -69,6 +69,9 @@ async def test_what_dies_again_meanwhile_is_not_met_again(connection: Connection
         ({"attempt_min": 1}, []),
         ({"error": "valueERROR: 1"}, [0, *range(9, 19)]),
         ({"error": "%"}, []),
+        ({"error_kind": "ValueError"}, range(30)),
+        ({"error_kind": "Error"}, []),
+        ({"error_kind": "valueerror"}, []),
         ({"created_from": LATER}, []),
         ({"created_until": LATER}, range(30)),
         ({"event_type_id": 1, "error": "VALUE"}, range(1, 30, 2)),
@@ -81,6 +84,18 @@ async def test_filters(connection: Connection, chosen: dict[str, Any], meant: li
     assert done.done == len(meant)
     forgiven = await rows(connection, "select id from v7.jobs where id = any(%s) and retry_count = 0 order by id", ids)
     assert forgiven == [(ids[i],) for i in meant]
+
+
+async def test_a_kind_of_error_is_what_dead_letters_are_grouped_by(database_url: str, connection: Connection) -> None:
+    """A long one is cut; where there is no error the reason is one."""
+    await dead(connection, 3)
+    for error in ("E" * 201 + ": x", None):
+        await connection.execute("update v7.jobs set last_error = %s where id = (select max(id) from v7.jobs)", [error])
+        with listing.reading(database_url) as reading:
+            (kind,) = {each.kind for each in listing.dead_groups(reading).groups} - {"ValueError"}
+            assert listing.matching(reading, Chosen(error_kind=kind), ["dead"]).jobs == 1
+        assert (await through(connection, Order("redrive", Chosen(error_kind=kind)))).done == 1
+        await connection.execute("delete from v7.jobs where status <> 'dead'")
 
 
 async def all_sorts(connection: Connection) -> dict[str, list[int]]:

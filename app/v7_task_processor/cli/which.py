@@ -47,6 +47,9 @@ FILTERS: dict[str, Callable[[Function], Function]] = {
         help="Only at this attempt or a later one.",
     ),
     "error": click.option("--error", metavar="TEXT", help="Only where the last error has this in it."),
+    "error_kind": click.option(
+        "--error-kind", metavar="TEXT", help="Only where exactly this stands before the first colon of the last error."
+    ),
     "created_from": click.option("--created-from", type=Time(), help="Only created then or later."),
     "created_until": click.option("--created-until", type=Time(), help="Only created before then."),
 }

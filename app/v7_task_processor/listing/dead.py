@@ -9,13 +9,13 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from ..schema import jobs
 from .jobs import LAST_DEAD, all_jobs, has_status
+from .kind import kind_of
 
 LOOKED_MAX = 20_000
 """Of the newest dead letters; a million of them would take a second."""
 LOOKED_OF_TYPE_MAX = 100_000
 """Where most that are looked at are not grouped: as far as a page of jobs looks."""
 GROUPS_MAX = 50
-KIND_CHARS_MAX = 200
 
 
 class DeadGroup(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,11 +46,12 @@ def dead_groups(connection: sa.Connection, event_type_id: int | None = None) -> 
         jobs.c.id,
         jobs.c.event_type_id,
         jobs.c.dead_at,
-        sa.func.coalesce(jobs.c.last_error, jobs.c.dead_reason).label("error"),
+        jobs.c.last_error,
+        jobs.c.dead_reason,
     ).where(has_status(jobs, "dead"))
     looked_max = LOOKED_MAX if event_type_id is None else LOOKED_OF_TYPE_MAX
     head = statement.order_by(*LAST_DEAD.of(jobs)).limit(looked_max).subquery()
-    kind = sa.func.left(sa.func.split_part(head.c.error, ":", 1), KIND_CHARS_MAX).label("kind")
+    kind = kind_of(head).label("kind")
     count = sa.func.count().label("found")
     grouped = (
         sa.select(

@@ -13,6 +13,7 @@ from ..job import LIVE
 from ..redaction import redacted
 from ..schema import QUEUED, SCHEMA, Time, finished_jobs, jobs, workers
 from .failures import FAILURES_MAX, FailureRow, failures_of
+from .kind import kind_of
 from .session import REDACT
 
 LOOKED_MAX = 100_000
@@ -265,6 +266,7 @@ def conditions(table: sa.FromClause, which: Filter) -> list[sa.ColumnElement[boo
         (which.correlation_id, lambda: c.correlation_id == which.correlation_id),
         (which.attempt_min, lambda: c.attempt >= which.attempt_min),
         (which.error, lambda: c.last_error.icontains(which.error, autoescape=True)),
+        (which.error_kind, lambda: kind_of(table) == which.error_kind),
         (which.created_from, lambda: c.created_at >= which.created_from),
         (which.created_until, lambda: c.created_at < which.created_until),
         (which.finished_from, lambda: finished_at >= which.finished_from),

@@ -19,6 +19,8 @@ found as materialized (
       and (:correlation_id::text is null or correlation_id = :correlation_id::text)
       and (:attempt_min::integer is null or attempt >= :attempt_min::integer)
       and (:error::text is null or position(lower(:error::text) in lower(last_error)) > 0)
+      and (:error_kind::text is null
+           or left(split_part(coalesce(last_error, dead_reason), ':', 1), 200) = :error_kind::text)
       and (:created_from::timestamptz is null or created_at >= :created_from::timestamptz)
       and (:created_until::timestamptz is null or created_at < :created_until::timestamptz)
     limit :batch::integer + cardinality(:held::bigint[])),

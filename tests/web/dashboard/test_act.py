@@ -1,5 +1,7 @@
 """Acts by forms, without a browser: what becomes of each job, whatever stands in the way of one."""
 
+import html
+import re
 from collections.abc import Iterator
 
 import httpx
@@ -9,6 +11,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from v7_task_processor import database, queue
+from v7_task_processor.operations import drive
 from v7_task_processor.queue import Connection
 from v7_task_processor.web.management import store
 
@@ -16,6 +19,10 @@ from ...support import add, one
 from ..support import Api, rows, serving
 from .conftest import TOKEN
 
+LETTERS = """
+insert into v7.jobs (event_type_id, user_id, priority, event_data, status, dead_at, dead_reason, last_error)
+select 5, 1, 1, '{}', 'dead', now(), 'x', %s from generate_series(1, %s)
+"""
 DEAD = "update v7.jobs set status = 'dead', dead_at = now(), dead_reason = 'x' where id = any(%s)"
 
 
@@ -73,3 +80,41 @@ async def test_redrive_with_another_event_where_the_server_cannot_be_recognised(
         new_id = int(done.headers["location"].partition("?")[0].rpartition("/")[2])
         assert await one(connection, "status, redriven_from", new_id) == ("queued", job_id)
         assert await one(connection, "status", job_id) == ("cancelled",)
+
+
+async def group(api: Api, kind: str) -> str:
+    """The card of a group of dead letters."""
+    async with api.client() as client:
+        page = await client.get("/dashboard/dead", headers={b"authorization": b"Bearer " + TOKEN.encode()})
+    (card,) = [each for each in page.text.split("<article")[1:] if f"<h2><bdi>{kind}</bdi></h2>" in each]
+    return html.unescape(card.partition("</article>")[0])
+
+
+async def test_an_act_on_a_group_of_dead_letters_meets_no_other(database_url: str, connection: Connection) -> None:
+    """The kind of one may stand within that of another, or in what another says."""
+    for error, count in [("TimeoutError: a", 3), ("ReadTimeoutError: b", 5), ("RuntimeError: after TimeoutError", 2)]:
+        await connection.execute(LETTERS, [error, count])
+    async with serving(database_url, admin_token=TOKEN) as api, api.client() as client:
+        card = await group(api, "TimeoutError")
+        addresses = re.findall('href="([^"]*)"[^>]*>(3 jobs|Cancel)<', card)
+        key = {b"authorization": b"Bearer " + TOKEN.encode()}
+        listed, asked = [(await client.get(address, headers=key)).text for address, _ in addresses]
+        assert listed.count('name="id"') == 3
+        assert "<title>Cancel: 3 jobs ·" in asked
+        assert "--error-kind TimeoutError" in asked
+        hidden = dict(re.findall('<input type="hidden" name="([^"]*)" value="([^"]*)">', asked))
+        done = await submit(api, **hidden)
+    end = await drive(connection, int(done.headers["location"].rpartition("/")[2]), "me", lambda _: None)
+    assert end is not None
+    assert (end.status, end.done) == ("done", 3)
+    left = rows(database_url, "select split_part(last_error, ':', 1), count(*) from v7.jobs group by 1 order by 1")
+    assert left == [("ReadTimeoutError", 5), ("RuntimeError", 2)]
+
+
+async def test_a_group_without_a_kind_offers_no_act(database_url: str, connection: Connection) -> None:
+    """No filter names it: an act would meet all dead letters of the type."""
+    await connection.execute(LETTERS, [": by hand", 2])
+    async with serving(database_url, admin_token=TOKEN) as api:
+        card = await group(api, "")
+    assert "/dashboard/act" not in card
+    assert "Its error names no kind: tick its jobs in the list." in card

@@ -35,6 +35,8 @@ def ids(api: ApiProcess, **query: object) -> list[int]:
         ({"attempt_min": 2}, {"dead"}),
         ({"error": "valueerror: SECOND"}, {"dead"}),
         ({"error": "%"}, set()),
+        ({"error_kind": "ValueError"}, {"hostile", "dead"}),
+        ({"error_kind": "Value"}, set()),
         ({"created_until": "2000-01-01T00:00:00Z"}, set()),
         ({"finished_from": "2000-01-01T00:00:00Z"}, {"succeeded", "cancelled"}),
         ({"finished_until": "2000-01-01T00:00:00Z"}, set()),

@@ -43,16 +43,18 @@ def look(connection: sa.Connection, event_type_id: int | None) -> tuple[dt.datet
 
 def jobs_of(group: DeadGroup) -> str:
     """The list of a group's jobs."""
-    return link(f"{PATH}/jobs", status="dead", event_type_id=group.event_type_id, error=group.kind or None)
+    return link(f"{PATH}/jobs", status="dead", event_type_id=group.event_type_id, error_kind=group.kind or None)
 
 
 def acts_of(group: DeadGroup) -> list[tuple[str, str]]:
-    """What can be done with a group."""
+    """What can be done with a group: nothing without a kind, since no filter would tell it from the others."""
+    if not group.kind:
+        return []
     fields: dict[str, Any] = {
         "all": 1,
         "status": "dead",
         "event_type_id": group.event_type_id,
-        "error": group.kind or None,
+        "error_kind": group.kind,
     }
     return [
         (deed.label, link(f"{PATH}/act", act=deed.name, **fields, then=f"{PATH}/dead")) for deed in (REDRIVE, CANCEL)

@@ -44,6 +44,7 @@ class JobsQuery(msgspec.Struct, frozen=True, kw_only=True):
     correlation_id: Text | None = None
     attempt_min: Attempts | None = None
     error: Annotated[Text, Meta(description="Part of the last error, in small or large letters.")] | None = None
+    error_kind: Text | None = None
     created_from: Time | None = None
     created_until: Time | None = None
     finished_from: Time | None = None

@@ -105,6 +105,7 @@ PARAMETERS = {
     "correlation_id": "Exactly this X-Request-Id.",
     "created_from": "Created then or later.",
     "created_until": "Created before then.",
+    "error_kind": "Exactly this stands before the first colon of the last error, of which 200 characters count.",
     "event_type_id": "Of this type.",
     "finished_from": "Finished then or later.",
     "finished_until": "Finished before then.",

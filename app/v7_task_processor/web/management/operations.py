@@ -28,6 +28,7 @@ class Many(msgspec.Struct, frozen=True, kw_only=True):
     correlation_id: Text | None = None
     attempt_min: Attempts | None = None
     error: Annotated[Text, Meta(description="Part of the last error, in small or large letters.")] | None = None
+    error_kind: Text | None = None
     created_from: Time | None = None
     created_until: Time | None = None
     all: Annotated[bool, Meta(description="Needed where no filter is given, since all jobs are meant then.")] = False
