@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from v7_task_processor.web.dashboard.answer import POLICY
+from v7_task_processor.web.dashboard.templating import DIGESTS
 
 from ...conftest import fresh
 from ..support import ApiProcess, process
@@ -85,6 +86,17 @@ def test_what_is_not_there_is_said_on_a_page(spoilt: ApiProcess, path: str, stat
     assert answer.status_code == status
     assert "<script>" not in answer.text
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
+
+
+@pytest.mark.parametrize("query", ["", "?0123456789ab", "?{0}0", "?v={0}"])
+def test_only_under_the_address_of_its_content_a_file_is_kept(spoilt: ApiProcess, query: str) -> None:
+    """In a rolling release a page of one node asks another for its files."""
+    name, digest = "dashboard.js", DIGESTS["dashboard.js"][:12]
+    asked = get(spoilt, f"/static/{name}{query.format(digest)}")
+    assert (asked.status_code, asked.headers["cache-control"]) == (200, "no-store")
+    assert f'src="/dashboard/static/{name}?{digest}"' in get(spoilt, "").text
+    kept = get(spoilt, f"/static/{name}?{digest}")
+    assert kept.headers["cache-control"] == "public, max-age=31536000, immutable"
 
 
 @pytest.mark.slow

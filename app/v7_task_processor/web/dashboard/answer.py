@@ -5,7 +5,7 @@ import mimetypes
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
-from .templating import DIGESTS, STATIC
+from .templating import DIGESTS, STATIC, digest
 from .visit import missing
 
 POLICY = (
@@ -35,12 +35,14 @@ def raw(text: str) -> Response:
 
 
 async def static(request: Request) -> Response:
-    """A file of `static/`. Its address changes with it, so it may be kept for ever."""
+    """A file of `static/`. Under the address that changes with it it may be kept for ever; by another digest the page
+    of another release asks for what is not here, and nobody may keep this as that."""
     name = request.path_params["name"]
     if name not in DIGESTS:
         raise missing(f"There is no file {name}.")
     kind = mimetypes.guess_type(name)[0] or "text/plain"
-    headers = {**HEADERS, "Cache-Control": "public, max-age=31536000, immutable"}
+    is_meant = request.scope["query_string"] == digest(name).encode()
+    headers = {**HEADERS, "Cache-Control": "public, max-age=31536000, immutable"} if is_meant else HEADERS
     return FileResponse(STATIC / name, headers=headers, media_type=kind)
 
 

@@ -43,7 +43,11 @@ def count(depth: Any, status: str) -> str:
 
 def asset(name: str) -> str:
     """The address of a file of `static/`, another one when it changes."""
-    return f"{PATH}/static/{name}?{DIGESTS[name][:12]}"
+    return f"{PATH}/static/{name}?{digest(name)}"
+
+
+def digest(name: str) -> str:
+    return DIGESTS[name][:12]
 
 
 DIGESTS = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in STATIC.iterdir() if file.is_file()}
