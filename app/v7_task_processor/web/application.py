@@ -22,6 +22,7 @@ from .problem import Problem, refused
 from .ready import Readiness
 from .receive import PATH, Receiver
 from .receive_batch import BATCH_PATH, BatchReceiver
+from .scheme import scheme
 
 WELCOME = """\
 v7 task processor {version}: takes events in, and runs a Python function for each.
@@ -113,7 +114,7 @@ class Pages:
         return app
 
     async def welcome(self, request: Request) -> Response:
-        base = "http://" + shown(request.headers.get("host", "localhost"))
+        base = f"{scheme(request)}://{shown(request.headers.get('host', 'localhost'))}"
         return PlainTextResponse(WELCOME.format(version=__version__, base=base, path=PATH))
 
     async def livez(self, request: Request) -> Response:

@@ -171,6 +171,48 @@ def test_acting_takes_the_token_where_one_is_set(guarded_browser: Browser, popul
     assert is_paused(populated_url)
 
 
+@pytest.mark.parametrize(
+    ("headers", "is_secure"),
+    [
+        ({}, False),
+        ({"x_forwarded_proto": "http"}, False),
+        ({"x_forwarded_proto": "https, http"}, False),
+        ({"x_forwarded_proto": "https"}, True),
+        ({"origin": "https://127.0.0.1:{port}"}, True),
+    ],
+)
+def test_behind_a_proxy_that_speaks_https_a_session_goes_no_other_way(
+    guarded: ApiProcess, guarded_browser: Browser, headers: dict[str, str], is_secure: bool
+) -> None:
+    named = {name: value.format(port=guarded.port) for name, value in headers.items()}
+    fields = {"form_key": guarded_browser.key("/dashboard/login"), "token": TOKEN}
+    entered = guarded_browser.submit("/dashboard/login", fields, **named)
+    assert entered.status_code == 303
+    assert ("; Secure" in entered.headers["set-cookie"]) is is_secure
+
+
+@pytest.mark.parametrize(
+    ("said", "scheme"),
+    [("https", "https"), ("http", "http"), ("HTTPS", "http"), ("https, http", "http"), ("ftp", "http")],
+)
+@pytest.mark.parametrize("path", ["/dashboard/jobs/42", "/docs", "/"])
+def test_commands_name_the_scheme_by_which_a_proxy_was_asked(
+    guarded: ApiProcess, path: str, said: str, scheme: str
+) -> None:
+    """One that is copied would send a key in clear."""
+    key = {b"authorization": b"Bearer " + TOKEN.encode()}
+    headers = {**key, b"x-forwarded-proto": said.encode(), b"host": b"v7.example"}
+    page = httpx.get(f"http://127.0.0.1:{guarded.port}{path}", headers=headers).text
+    assert set(re.findall("(https?)://v7.example", page)) == {scheme}
+
+
+def test_who_put_a_proxy_before_it_that_changes_the_host_is_told_so(guarded_browser: Browser) -> None:
+    fields = {"form_key": guarded_browser.key("/dashboard/login"), "token": TOKEN}
+    refused = guarded_browser.submit("/dashboard/login", fields, host="upstream")
+    assert refused.status_code == 403
+    assert "proxy_set_header Host $host;" in refused.text
+
+
 def test_a_token_in_the_header_needs_no_form(guarded: ApiProcess, populated_url: str) -> None:
     headers = {b"authorization": b"Bearer " + TOKEN.encode()}
     assert httpx.post(f"http://127.0.0.1:{guarded.port}/dashboard/act", data=PAUSE, headers=headers).status_code == 303

@@ -22,12 +22,17 @@ from ...settings import Settings
 from ..callers import Caller, given
 from ..management.access import Access
 from ..problem import Problem
+from ..scheme import scheme
 
 SESSION_COOKIE = "v7_session"
 FORM_COOKIE = "v7_form"
 PATH = "/dashboard"
 SESSION_SECONDS = 12 * 3600
 DIGEST_ONLY = "the server has its SHA-256 only. Log in with one that it has as text, or in a file."
+BY_A_PROXY = (
+    "Where you came by a proxy, it must pass the Host header on as it came, with its port "
+    "(nginx: proxy_set_header Host $host;)."
+)
 FORM_KEY = re.compile(r"[0-9a-f]{32}")
 
 
@@ -126,7 +131,7 @@ def check_origin(request: Request, form_key: str) -> None:
     origin = headers.get("origin")
     site = headers.get("sec-fetch-site", "same-origin")
     if (origin and origin.lower()) not in here or site not in ("same-origin", "none"):
-        raise Problem("forbidden", "A page of another origin sent this form; nothing was done.")
+        raise Problem("forbidden", f"A page of another origin sent this form; nothing was done. {BY_A_PROXY}")
     known = request.cookies.get(FORM_COOKIE, "")
     if not (FORM_KEY.fullmatch(known) and hmac.compare_digest(known.encode(), form_key.encode())):
         raise Problem(
@@ -135,7 +140,8 @@ def check_origin(request: Request, form_key: str) -> None:
 
 
 def is_secure(request: Request) -> bool:
-    return bool(request.scope["scheme"] == "https")
+    """Whether the browser came by HTTPS: not every proxy says so, but a form names the page that it came from."""
+    return scheme(request) == "https" or request.headers.get("origin", "").startswith("https://")
 
 
 def set_cookie(response: Response, name: str, value: str, *, secure: bool, seconds: int | None = None) -> None:

@@ -14,6 +14,7 @@ from ..event import shown
 from ..management.parameters import Asked, query
 from ..management.store import Store
 from ..problem import Problem
+from ..scheme import scheme
 from .access import Guard, Visitor
 
 WITHOUT_ZONE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?")
@@ -38,7 +39,7 @@ class Visit(NamedTuple):
     @property
     def base(self) -> str:
         """The address of this server, for commands."""
-        return f"{self.request.scope['scheme']}://{shown(self.request.headers.get('host', 'localhost'))}"
+        return f"{scheme(self.request)}://{shown(self.request.headers.get('host', 'localhost'))}"
 
     @property
     def needs_key(self) -> bool:

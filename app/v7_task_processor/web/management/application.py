@@ -14,6 +14,7 @@ from ...observability import logs
 from ...settings import Settings
 from ..event import shown
 from ..problem import Problem
+from ..scheme import scheme
 from . import docs, openapi, parameters
 from .access import Access
 from .call import Call, Route, path_id
@@ -36,7 +37,7 @@ def application(settings: Settings, store: Store) -> ASGIApp:
         return Response(encoded, media_type=JSON)
 
     async def shown_to_people(request: Request) -> Response:
-        text = docs.served_at(request.headers.get("host", ""), page)
+        text = docs.served_at(scheme(request), request.headers.get("host", ""), page)
         return Response(text, media_type="text/html", headers=docs.HEADERS)
 
     async def answer(request: Request, route: Route) -> Response:

@@ -60,9 +60,9 @@ def page(document: dict[str, Any], guarded: frozenset[str]) -> str:
     )
 
 
-def served_at(host: str, text: str) -> str:
+def served_at(scheme: str, host: str, text: str) -> str:
     """The page with the name by which it was asked in its commands, if it is the name of a host: it is copied."""
-    return text.replace(ELSEWHERE, f"http://{host}") if HOST.fullmatch(host) else text
+    return text.replace(ELSEWHERE, f"{scheme}://{host}") if HOST.fullmatch(host) else text
 
 
 def prose(text: str) -> str:
