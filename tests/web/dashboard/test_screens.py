@@ -4,6 +4,7 @@ import datetime as dt
 import html
 import json
 import re
+import shlex
 
 import pytest
 
@@ -16,7 +17,8 @@ from v7_task_processor.observability.counts import Counts
 from v7_task_processor.web.dashboard.chart import Chart
 
 from ...population import KEYS, fail_often, note_minutes
-from ..support import ApiProcess
+from ...support import add
+from ..support import ApiProcess, process
 
 
 def text(api: ApiProcess, path: str, **query: str) -> str:
@@ -106,6 +108,35 @@ def test_a_job_that_failed_for_weeks(here: ApiProcess, populated_url: str) -> No
     assert "Attempt 30 failed" in page
     assert "Attempt 6 failed" in page
     assert "And 5 earlier ones: select * from v7.failures where job_id = 7 order by attempt" in page
+
+
+def test_the_same_is_sent_again_with_a_key_where_one_is_needed(here: ApiProcess, populated_url: str) -> None:
+    key = "-H &#39;Authorization: Bearer …&#39; "
+    assert key not in here.client.get("/dashboard/jobs/42").text
+    with process(populated_url, api_keys="s3cret") as api:
+        page = api.client.get("/dashboard/jobs/42").text
+    assert f"/api/event/v1 {key}-H &#39;Content-Type: application/json&#39; -d" in page
+
+
+@pytest.mark.parametrize(
+    ("event", "is_shown"), [("x" * 5000, True), ("'" * 900, True), ("'" * 1500, False), ("x" * 6001, False)]
+)
+async def test_a_command_that_is_too_long_is_not_cut(
+    here: ApiProcess, populated_url: str, event: str, is_shown: bool
+) -> None:
+    """In the middle of what is quoted a shell would go on with whatever comes next."""
+    async with await connect(populated_url) as connection:
+        (job_id,) = await add(connection, 1)
+        await connection.execute("update v7.jobs set event_data = to_json(%s::text) where id = %s", [event, job_id])
+    page = here.client.get(f"/dashboard/jobs/{job_id}").text
+    async with await connect(populated_url) as connection:
+        await connection.execute("delete from v7.jobs where id = %s", [job_id])
+    assert ("Send the same again" in page) is is_shown
+    found = re.search("(curl [^ ]*/api/event/v1 [^<]*)<", page)
+    assert (found is not None) is is_shown
+    if found:
+        body = json.loads(shlex.split(html.unescape(found[1]))[-1])
+        assert body["event_data"] == event
 
 
 def all_that_match(api: ApiProcess, **query: str) -> tuple[str, dict[str, str]]:

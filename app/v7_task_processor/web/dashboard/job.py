@@ -19,6 +19,8 @@ from .tree import CHARS_MAX, tree
 from .visit import Page, Visit, missing
 
 EVENT_SHOWN_CHARS_MAX = 4000
+SEND_CHARS_MAX = 6000
+"""As much as the template shows of a command."""
 ATTEMPTS_SHOWN_MAX = 25
 ACTS_SHOWN_MAX = 20
 TRACE_CHARS_MAX = 2000
@@ -79,7 +81,7 @@ def seconds(failure: FailureRow) -> float | None:
 
 
 class Copies(NamedTuple):
-    """The same job from a terminal."""
+    """The same job from a terminal. `send` is empty where the event cannot be sent by a command that is shown."""
 
     show: Commands
     why: Commands
@@ -92,12 +94,13 @@ def copies(visit: Visit, job: JobRow) -> Copies:
     address = f"{visit.base}/api/jobs/v1/{job.id}"
     show = Commands(f"v7 jobs show {job.id}", f"curl {address}{token}")
     why = Commands(f"v7 why {job.id}", f"curl {address}/why{token}")
-    whole = job.event_json if len(job.event_json) <= EVENT_SHOWN_CHARS_MAX else "…"
     head = {"user_id": job.user_id, "priority": job.priority, "event_type_id": job.event_type_id}
-    body = f'{msgspec.json.encode(head).decode()[:-1]},"event_data":{whole}}}'
-    send = f"curl {visit.base}/api/event/v1 -H 'Content-Type: application/json' -d {shlex.quote(body)}"
-    if has_mask(job.event_json, visit.settings.redacted):
-        send = ""  # it would send the mask
+    body = f'{msgspec.json.encode(head).decode()[:-1]},"event_data":{job.event_json}}}'
+    media = "-H 'Content-Type: application/json'"
+    send = f"curl {visit.base}/api/event/v1{visit.event_key} {media} -d {shlex.quote(body)}"
+    # It would send the mask; or it would be cut, and leave a quotation open.
+    if has_mask(job.event_json, visit.settings.redacted) or len(send) > SEND_CHARS_MAX:
+        send = ""
     return Copies(show, why, send, f"select * from v7.all_jobs where id = {job.id};")  # noqa: S608 (it is shown, not run)
 
 

@@ -90,5 +90,4 @@ def is_empty(found: Overview) -> bool:
 
 def first_event(visit: Visit) -> str:
     event = '{"event_type_id": 1, "user_id": 1, "priority": 1, "event_data": {"hello": "world"}}'
-    key = " -H 'Authorization: Bearer …'" if visit.settings.api_keys else ""
-    return f"curl {visit.base}/api/event/v1{key} -H 'Content-Type: application/json' -d '{event}'"
+    return f"curl {visit.base}/api/event/v1{visit.event_key} -H 'Content-Type: application/json' -d '{event}'"

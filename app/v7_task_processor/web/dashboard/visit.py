@@ -46,6 +46,11 @@ class Visit(NamedTuple):
         """Whether the management API asks for a key."""
         return self.guard.access.guarded
 
+    @property
+    def event_key(self) -> str:
+        """What a command that sends an event has for a key, where one is needed."""
+        return " -H 'Authorization: Bearer …'" if self.settings.api_keys else ""
+
     def asked(self, kind: type[Asked]) -> Asked:
         """The query as such a Struct; fields that a form left empty were not given. Raises Problem."""
         pairs = self.request.query_params.multi_items()
