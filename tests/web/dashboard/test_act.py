@@ -111,10 +111,11 @@ async def test_an_act_on_a_group_of_dead_letters_meets_no_other(database_url: st
     assert left == [("ReadTimeoutError", 5), ("RuntimeError", 2)]
 
 
-async def test_a_group_without_a_kind_offers_no_act(database_url: str, connection: Connection) -> None:
-    """No filter names it: an act would meet all dead letters of the type."""
-    await connection.execute(LETTERS, [": by hand", 2])
+@pytest.mark.parametrize("kind", ["", " ", "TimeoutError ", "two  words"])
+async def test_a_group_without_a_kind_offers_no_act(database_url: str, connection: Connection, kind: str) -> None:
+    """No filter names it: an act would meet all dead letters of the type, or another group."""
+    await connection.execute(LETTERS, [f"{kind}: by hand", 2])
     async with serving(database_url, admin_token=TOKEN) as api:
-        card = await group(api, "")
+        card = await group(api, kind)
     assert "/dashboard/act" not in card
     assert "Its error names no kind: tick its jobs in the list." in card

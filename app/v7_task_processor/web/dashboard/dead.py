@@ -43,12 +43,23 @@ def look(connection: sa.Connection, event_type_id: int | None) -> tuple[dt.datet
 
 def jobs_of(group: DeadGroup) -> str:
     """The list of a group's jobs."""
-    return link(f"{PATH}/jobs", status="dead", event_type_id=group.event_type_id, error_kind=group.kind or None)
+    return link(
+        f"{PATH}/jobs",
+        status="dead",
+        event_type_id=group.event_type_id,
+        error_kind=group.kind if is_plain(group.kind) else None,
+    )
+
+
+def is_plain(kind: str) -> bool:
+    """Whether a form gives it back as it is: who wrote the error by SQL may have begun it with a space."""
+    return bool(kind) and kind == " ".join(kind.split())
 
 
 def acts_of(group: DeadGroup) -> list[tuple[str, str]]:
-    """What can be done with a group: nothing without a kind, since no filter would tell it from the others."""
-    if not group.kind:
+    """What can be done with a group: nothing without a kind that a filter holds as it is, since no filter would tell it
+    from the others."""
+    if not is_plain(group.kind):
         return []
     fields: dict[str, Any] = {
         "all": 1,
