@@ -210,7 +210,7 @@ def test_who_put_a_proxy_before_it_that_changes_the_host_is_told_so(guarded_brow
     fields = {"form_key": guarded_browser.key("/dashboard/login"), "token": TOKEN}
     refused = guarded_browser.submit("/dashboard/login", fields, host="upstream")
     assert refused.status_code == 403
-    assert "proxy_set_header Host $host;" in refused.text
+    assert "proxy_set_header Host $http_host;" in refused.text
 
 
 def test_a_token_in_the_header_needs_no_form(guarded: ApiProcess, populated_url: str) -> None:

@@ -31,7 +31,7 @@ SESSION_SECONDS = 12 * 3600
 DIGEST_ONLY = "the server has its SHA-256 only. Log in with one that it has as text, or in a file."
 BY_A_PROXY = (
     "Where you came by a proxy, it must pass the Host header on as it came, with its port "
-    "(nginx: proxy_set_header Host $host;)."
+    "(nginx: proxy_set_header Host $http_host;)."
 )
 FORM_KEY = re.compile(r"[0-9a-f]{32}")
 
