@@ -28,7 +28,7 @@ async def test_what_others_hold_is_come_back_to(connection: Connection, other: C
     assert now is not None
     assert (now.status, now.done, now.held) == ("running", 13, ids[:2])
     assert operations.rest_seconds(now, 0.0) > 0
-    assert operations.rest_seconds(now._replace(held=[]), 0.1) == pytest.approx(0.3), "three times as long as it took"
+    assert operations.rest_seconds(now._replace(held=[]), 0.1) == pytest.approx(0.6), "six times as long as it took"
     await other.execute("commit")
     end = await drive(connection, operation.id, "me", lambda _: None)
     assert end is not None
