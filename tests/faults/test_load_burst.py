@@ -125,8 +125,6 @@ async def test_ten_times_as_many_requests_for_ten_seconds(
     assert rows(database_url, "select count(*) from v7.jobs") == [(answered[200],)]
     assert found.grown_bytes < 64 * 2**20
     assert set(found.again.statuses) == {200}
-    if found.capacity_after <= found.capacity / 2:
-        pytest.skip("others took the cores, so the last tries were no tenfold of what the process can do")
     assert found.burst.p99 < 2
 
 
