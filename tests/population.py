@@ -1,6 +1,10 @@
 """A database in which there is one of everything, for what only reads."""
 
+import time
+
 import psycopg
+
+from .nodes import wait_until
 
 HOSTILE = "\x1b[2J\x9b31m bold\u202e\n[red]not markup[/red] 🎈"
 """Moves the cursor, colours, turns the direction of the text, breaks the line; and is no markup."""
@@ -99,8 +103,14 @@ def fail_often(url: str, job_id: int, count: int) -> None:
 
 
 def note_minutes(url: str) -> None:
-    """The minute that has just ended, in which ten events came."""
+    """The minute that has just ended, in which ten events came; and nothing else, whatever a process has noted by now.
+
+    A process notes the next minute as it begins, so this waits for one that goes on for as long as a test looks.
+    """
+    wait_until(lambda: time.time() % 60 < 50, "the next minute begins")
     with psycopg.connect(url) as connection:
+        connection.execute("lock table v7.minutes in share row exclusive mode")
+        connection.execute("delete from v7.minutes")
         connection.execute(
             "insert into v7.minutes (minute, received, succeeded, failed, dead, retried, counts) "
             "select date_trunc('minute', now(), 'UTC') - (1 - i) * interval '1 min', 10 * i, 8 * i, 2 * i, i, i, '{}' "
