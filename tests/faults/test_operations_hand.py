@@ -33,3 +33,43 @@ def test_running_rows_are_queued_and_deleted_by_hand(cluster: Cluster, tmp_path:
     assert failures(cluster.url) == []
     taken_away = [line for line in one.said().splitlines() if "taken_away" in line or "taken away" in line]
     assert sum(int(count) for line in taken_away for count in re.findall(r"count=(\d+)", line)) == 2
+
+
+WAITS = """
+@handler(event_type_id=2)
+async def wait_for_the_word(job):
+    note("start", job)
+    while not os.path.exists("go"):
+        await asyncio.sleep(0.02)
+    note("end", job)
+
+@handler()
+async def quick(job):
+    note("start", job)
+"""
+
+
+@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.fault(79)
+def test_a_row_stays_locked_in_a_psql_that_was_left_open(database_url: str, tmp_path: Path, killed: bool) -> None:
+    """Only its own end waits for that; where its worker is killed meanwhile, only its own requeue."""
+    held, beside = (enqueue(database_url, {}, event_type_id=2)[0] for _ in range(2))
+    done = "select count(*) from v7.finished_jobs"
+    with node(tmp_path / "node", database_url, handlers=WAITS) as one, psycopg.connect(database_url) as psql:
+        wait_until(lambda: len(one.starts()) == 2, "they run")
+        psql.execute("select from v7.jobs where id = %s for update", [held])
+        with psycopg.connect(database_url, autocommit=True) as looking:
+            if killed:
+                [worker] = one.workers()
+                worker.kill()
+                wait_until(lambda: ("queued", True) in jobs(database_url, "status, suspect"), "the other is given back")
+            (one.folder / "go").touch()
+            enqueue(database_url, {}, count=600)
+            wait_until(lambda: looking.execute(done).fetchone() == (601,), "all others have ended")
+            assert jobs(database_url, "id, status, attempt")[0] == (held, "running", 1)
+        psql.rollback()
+        wait_for_end(database_url)
+        assert one.stop() == 0
+    runs = dict(jobs(database_url, "id, attempt"))
+    assert (runs[held], runs[beside]) == ((2, 2) if killed else (1, 1))
+    assert failures(database_url) == []

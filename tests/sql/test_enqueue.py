@@ -45,7 +45,7 @@ async def test_ids_and_positions_near_the_limit_live_like_others(connection: Con
         worker_id = await worker(connection)
         assert [job.id for job in await take(connection, worker_id)] == [ids[1], ids[0]]
         assert await queue.complete(connection, worker_id, [(ids[0], 1)], kept=True) == 1
-        assert await queue.snooze(connection, worker_id, [(ids[1], 1, 5)]) == 1
+        assert await queue.snooze(connection, worker_id, [(ids[1], 1, 5)]) == [ids[1]]
     finally:
         for sequence in ("jobs_id_seq", "position"):
             await connection.execute(f"select setval('v7.{sequence}', 1000000)")

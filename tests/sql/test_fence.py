@@ -37,7 +37,7 @@ async def discard(connection: Connection, worker_id: int, held: list[Held]) -> i
 
 
 async def snooze(connection: Connection, worker_id: int, held: list[Held]) -> int:
-    return await queue.snooze(connection, worker_id, [(*each, 60) for each in held])
+    return len(await queue.snooze(connection, worker_id, [(*each, 60) for each in held]))
 
 
 async def release(connection: Connection, worker_id: int, held: list[Held]) -> int:

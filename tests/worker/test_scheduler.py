@@ -16,7 +16,8 @@ from v7_task_processor.job import Job
 from v7_task_processor.queue import Connection
 from v7_task_processor.settings import Settings
 from v7_task_processor.worker.executor import Executor
-from v7_task_processor.worker.recorder import BATCH, Recorder
+from v7_task_processor.worker.lane import BATCH
+from v7_task_processor.worker.recorder import Recorder
 from v7_task_processor.worker.scheduler import Scheduler
 from v7_task_processor.worker.session import Session
 from v7_task_processor.worker.slots import NodeMap, now

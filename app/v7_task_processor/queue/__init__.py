@@ -39,7 +39,7 @@ from .claiming import (
     last_position,
 )
 from .counts import fold_counts, named_types, note_minute, write_counts
-from .ending import Failure, Held, Running, complete, complete_logged, fail, held_by, orphans, release, snooze
+from .ending import Failure, Held, Running, complete, complete_logged, fail, held_by, locked, orphans, release, snooze
 from .event_types import (
     discover_event_types,
     ensure_event_types,
@@ -146,6 +146,7 @@ __all__ = [
     "left_running",
     "limit_event_type",
     "literal",
+    "locked",
     "named_types",
     "next_due_seconds",
     "nodes",

@@ -1,7 +1,7 @@
 """Out of `running`: every statement here is guarded by id, attempt and worker."""
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 from psycopg.pq import TransactionStatus
 
@@ -10,7 +10,6 @@ from .statement import Statement
 
 Held = tuple[int, int]
 """(job id, attempt)"""
-Word = TypeVar("Word")
 
 _complete = Statement("complete", PROMPT_SECONDS_MAX)
 _complete_unkept = Statement("complete_unkept", PROMPT_SECONDS_MAX)
@@ -53,47 +52,32 @@ _fail = Statement("fail", PROMPT_SECONDS_MAX)
 async def fail(
     connection: Connection, worker_id: int, worker: str, failures: Sequence[Failure]
 ) -> list[tuple[int, str, int]]:
-    """Charge failures. For each that still was this worker's: (id, its new status, its retry_count)."""
+    """Charge failures. For each that still was this worker's: (id, its new status, its retry_count).
 
-    async def write(part: Sequence[Failure]) -> list[tuple[Any, ...]]:
-        return await _fail(
-            connection,
-            worker_id=worker_id,
-            worker=worker,
-            ids=[failure.id for failure in part],
-            attempts=[failure.attempt for failure in part],
-            delays_seconds=[failure.delay_seconds for failure in part],
-            error_types=[failure.error_type for failure in part],
-            messages=[failure.message for failure in part],
-            tracebacks=[failure.traceback for failure in part],
-            dead_reasons=[failure.dead_reason for failure in part],
-            suspects=[failure.suspect for failure in part],
-            logs=[failure.log for failure in part],
-        )
-
-    rows = await twice(write, failures, lambda failure: failure.id)
+    The row of one whose lock was waited for may be at another place now, and is not found: to be written once more.
+    """
+    rows = await _fail(
+        connection,
+        worker_id=worker_id,
+        worker=worker,
+        ids=[failure.id for failure in failures],
+        attempts=[failure.attempt for failure in failures],
+        delays_seconds=[failure.delay_seconds for failure in failures],
+        error_types=[failure.error_type for failure in failures],
+        messages=[failure.message for failure in failures],
+        tracebacks=[failure.traceback for failure in failures],
+        dead_reasons=[failure.dead_reason for failure in failures],
+        suspects=[failure.suspect for failure in failures],
+        logs=[failure.log for failure in failures],
+    )
     return [(job_id, status, retry_count) for job_id, status, retry_count in rows]
-
-
-async def twice(
-    write: Callable[[Sequence[Word]], Awaitable[list[tuple[Any, ...]]]],
-    words: Sequence[Word],
-    id_of: Callable[[Word], int],
-) -> list[tuple[Any, ...]]:
-    """What a statement answers that moves rows by their place, which are found before. The row that somebody changed by
-    hand meanwhile is at another: those that are missing are written once more. It does nothing where they were taken
-    away."""
-    rows = await write(words)
-    if len(rows) < len(words):
-        written = {row[0] for row in rows}
-        rows = rows + await write([word for word in words if id_of(word) not in written])
-    return rows
 
 
 _snooze = Statement("snooze", PROMPT_SECONDS_MAX)
 _release = Statement("release", PROMPT_SECONDS_MAX)
 _orphans = Statement("orphans")
 _held_by = Statement("held", PROMPT_SECONDS_MAX)
+_locked = Statement("locked", PROMPT_SECONDS_MAX)
 
 
 async def snooze(
@@ -101,16 +85,17 @@ async def snooze(
     worker_id: int,
     put_off: Sequence[tuple[int, int, float]],
     logs: Sequence[str | None] = (),
-) -> int:
-    """Put off jobs: (id, attempt, seconds), uncharged; `logs`: what each logged. How many still were this worker's."""
-
-    async def write(part: Sequence[tuple[tuple[int, int, float], str | None]]) -> list[tuple[Any, ...]]:
-        seconds = [float(each) for (_, _, each), _ in part]
-        held = _held([(job_id, attempt) for (job_id, attempt, _), _ in part])
-        return await _snooze(connection, worker_id=worker_id, seconds=seconds, logs=[log for _, log in part], **held)
-
-    logged = list(zip(put_off, logs or [None] * len(put_off), strict=True))
-    return len(await twice(write, logged, lambda each: each[0][0]))
+) -> list[int]:
+    """Put off jobs: (id, attempt, seconds), uncharged; `logs`: what each logged. Those that still were this worker's;
+    one may be missing as in `fail`."""
+    rows = await _snooze(
+        connection,
+        worker_id=worker_id,
+        seconds=[float(seconds) for _, _, seconds in put_off],
+        logs=list(logs) or [None] * len(put_off),
+        **_held([(job_id, attempt) for job_id, attempt, _ in put_off]),
+    )
+    return [job_id for (job_id,) in rows]
 
 
 async def release(connection: Connection, worker_id: int, held: Sequence[Held], *, suspect: bool = False) -> int:
@@ -142,6 +127,11 @@ class Running(NamedTuple):
 async def held_by(connection: Connection, worker_ids: list[int]) -> list[Running]:
     """What these workers run, by what the database says."""
     return [Running(*row) for row in await _held_by(connection, worker_ids=worker_ids)]
+
+
+async def locked(connection: Connection, ids: Sequence[int]) -> set[int]:
+    """Those of these jobs whose rows somebody else has locked. In a transaction the others are locked by it then."""
+    return {job_id for (job_id,) in await _locked(connection, ids=list(ids))}
 
 
 def _held(held: Sequence[Held]) -> dict[str, object]:

@@ -17,7 +17,7 @@ from ..observability import logs, telemetry
 from ..queue import Node
 from ..settings import Settings, data_path
 from . import rescue
-from .recorder import BATCH
+from .lane import BATCH
 from .session import HOT
 from .slots import NodeMap, now
 

@@ -1,10 +1,10 @@
 """Tells the database how attempts ended, in batches, durably, until it has heard."""
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 
+import psycopg
 from msgspec.structs import replace
 
 from .. import queue
@@ -13,32 +13,19 @@ from ..job import Discard, Job, Snooze, retry_delay_seconds
 from ..observability import logs, telemetry
 from ..queue import Connection, Failure, Held
 from ..settings import Settings
+from .lane import Lane, ids_of
 from .outcome import Ended, Failed, Release, Void
-from .session import Session
+from .session import RETRY_SECONDS, Session
 from .slots import Section
+from .telling import named, tell, tell_ended
 
 log = logs.get(__name__)
-BATCH = 500
-
-
-class Lane:
-    """Words that wait for their turn, and those that are being written."""
-
-    def __init__(self) -> None:
-        self.waiting: deque[Ended] = deque()
-        self.writing: list[Ended] = []
-        self.news = asyncio.Event()
-
-    def add(self, ended: Ended) -> None:
-        self.waiting.append(ended)
-        self.news.set()
-
-    def next(self) -> list[Ended]:
-        self.writing = [self.waiting.popleft() for _ in range(min(BATCH, len(self.waiting)))]
-        return self.writing
-
-    def words(self) -> list[Ended]:
-        return [*self.waiting, *self.writing]
+LOCKED_SECONDS = 1.0
+"""How often words whose rows somebody has locked are looked at."""
+Write = Callable[[Sequence[Ended]], Awaitable[int]]
+"""Writes words, and answers how many of them found their row."""
+Connecting = Callable[[], Connection]
+"""The connection as it is now: there may be another after a break."""
 
 
 class Recorder:
@@ -46,7 +33,7 @@ class Recorder:
 
     def __init__(self, settings: Settings, session: Session, section: Section) -> None:
         self.settings, self.session, self.section = settings, session, section
-        self.ends, self.returns = Lane(), Lane()
+        self.ends, self.returns, self.locked = Lane(), Lane(), Lane()
         self.idle = asyncio.Event()
         self.idle.set()
         self.on_requeued: Callable[[Iterable[Job]], None] = lambda jobs: None
@@ -69,7 +56,9 @@ class Recorder:
         What was never started goes back beside the rest, on the connection that claims: the word about an end may
         wait for a synchronous standby, and claims wait for what goes back.
         """
-        await asyncio.gather(self.keep(self.ends, self.write), self.keep(self.returns, self.give_back))
+        await asyncio.gather(
+            self.keep(self.ends, self.write), self.keep(self.returns, self.give_back), self.look_for_free()
+        )
 
     async def keep(self, lane: Lane, write: Callable[[list[Ended]], Awaitable[None]]) -> None:
         while True:
@@ -77,21 +66,90 @@ class Recorder:
             while lane.waiting:
                 batch = lane.next()
                 await write(batch)
-                for ended in batch:
+                for ended in self.past_locked(batch):
                     if ended.slot is not None:
                         self.section.clear(ended.slot)
                 lane.writing = []
                 self.on_written()
             lane.news.clear()
-            if not self.ends.words() and not self.returns.words():
+            if not self.unwritten():
                 self.idle.set()
+
+    async def look_for_free(self) -> None:
+        """Words whose rows somebody has locked come again when he lets go. Until then they keep their slots."""
+        while True:
+            await self.locked.news.wait()
+            await asyncio.sleep(LOCKED_SECONDS)
+            words = self.locked.next()
+            ids = await self.session.attempt(lambda: queue.locked(self.session.records, ids_of(words)))  # noqa: B023
+            for ended in words:
+                self.locked.add(ended) if ended.job.id in ids else self.add(ended)
+            self.locked.writing = []
+            if not self.locked.waiting:
+                self.locked.news.clear()
+
+    def past_locked(self, batch: Sequence[Ended]) -> Sequence[Ended]:
+        """Those of a batch that are not laid aside."""
+        aside = set(held_of(self.locked.words()))
+        return [ended for ended in batch if (ended.job.id, ended.job.attempt) not in aside] if aside else batch
 
     def holds(self) -> set[tuple[Held, int]]:
         """((job, attempt), worker id) of all that is not written yet."""
         return {((each.job.id, each.job.attempt), each.worker_id) for each in self.unwritten()}
 
     def unwritten(self) -> list[Ended]:
-        return [*self.ends.words(), *self.returns.words()]
+        return [*self.ends.words(), *self.returns.words(), *self.locked.words()]
+
+    async def put(
+        self, write: Write, words: Sequence[Ended], connection: Connecting | None = None, begun: int | None = None
+    ) -> list[tuple[Ended, Exception]]:
+        """Write words, over whatever breaks; those that Postgres refuses, each with why. Those whose rows somebody has
+        locked are laid aside: they must not keep the others. `begun`: the generation in which they were tried first."""
+        chosen = connection or (lambda: self.session.records)
+
+        async def write_free(part: Sequence[Ended]) -> None:
+            generation = self.session.generation if begun is None else begun
+            while part := self.past_locked(part):
+                try:
+                    written = await self.session.attempt(lambda: write(part), psycopg.errors.LockNotAvailable)
+                except psycopg.errors.LockNotAvailable as error:
+                    await self.lay_aside(part, error, chosen)
+                    continue
+                # Words that find no row are void, and never repeated. After a break the first try may have landed.
+                if written < len(part) and generation == self.session.generation:
+                    telemetry.publish("job.taken_away", count=len(part) - written)
+                return
+
+        return await queue.write_past(write_free, words)
+
+    async def put_moving(
+        self, write: Callable[[Sequence[Ended]], Awaitable[set[int]]], words: Sequence[Ended]
+    ) -> list[tuple[Ended, Exception]]:
+        """The same for a statement that finds its rows by their places, and answers whose it found. The row that
+        somebody changed by hand meanwhile is at another: its word is written once more."""
+        missed: list[Ended] = []
+        begun = self.session.generation
+
+        async def once(part: Sequence[Ended]) -> int:
+            written = await write(part)
+            missed.extend(ended for ended in part if ended.job.id not in written)
+            return len(part)
+
+        async def again(part: Sequence[Ended]) -> int:
+            return len(await write(part))
+
+        return [*await self.put(once, words), *await self.put(again, missed, begun=begun)]
+
+    async def lay_aside(self, part: Sequence[Ended], error: Exception, connection: Connecting) -> None:
+        """Those of a batch whose rows are not free."""
+        ids = await self.session.attempt(lambda: queue.locked(connection(), ids_of(part)))
+        if ids:
+            log.warning("somebody has locked the rows of jobs that ended: written when he lets go", job_ids=sorted(ids))
+            self.locked.add(*(ended for ended in part if ended.job.id in ids))
+        else:  # he has just let go; or he has locked a table
+            if self.session.seldom.allows(error):
+                log.warning("the database did not do it; trying again", error=logs.said(error))
+            await asyncio.sleep(RETRY_SECONDS)
 
     async def write(self, batch: list[Ended]) -> None:
         for worker_id, own in by_worker(batch).items():
@@ -105,27 +163,27 @@ class Recorder:
     async def give_back(self, batch: list[Ended]) -> None:
         for worker_id, own in by_worker(batch).items():
             await self.release(worker_id, own, lambda: self.session.claims)
-        self.on_requeued(each.job for each in batch)
-        self.on_returned(len(batch))
+        given = self.past_locked(batch)
+        self.on_requeued(each.job for each in given)
+        self.on_returned(len(given))
 
     async def complete(self, worker_id: int, succeeded: list[Ended]) -> None:
         silent = [ended for ended in succeeded if ended.log is None]
         logged = [ended for ended in succeeded if ended.log is not None]
         for each in filter(None, (silent, logged)):
-            for ended, error in await queue.write_past(lambda part: self.complete_all(worker_id, part), each):
+            for ended, error in await self.put(lambda part: self.complete_all(worker_id, part), each):
                 # By somebody's trigger or constraint: so it is charged, and ends in the dead letters with that reason.
                 await self.fail(worker_id, [replace(ended, outcome=Failed(describe(error)))])
 
-    async def complete_all(self, worker_id: int, succeeded: Sequence[Ended]) -> None:
-        generation = self.session.generation
-        written = await self.session.attempt(lambda: self.move(worker_id, succeeded))
-        self.missing(len(succeeded) - written, generation)
+    async def complete_all(self, worker_id: int, succeeded: Sequence[Ended]) -> int:
+        written = await self.move(worker_id, succeeded)
         self.on_left(ended.job for ended in succeeded)
         if written == len(succeeded):
             telemetry.publish("job.completed", count=written, each=partial(named, succeeded))
         else:  # whose rows were gone is not known
             telemetry.publish("job.completed", count=written)
         tell_ended("succeeded", succeeded)
+        return written
 
     def move(self, worker_id: int, succeeded: Sequence[Ended]) -> Awaitable[int]:
         """Into the history. Either all of them logged something, or none did."""
@@ -150,47 +208,52 @@ class Recorder:
             self.on_requeued(each.job for each in released)
 
     async def snooze(self, worker_id: int, snoozed: list[Ended]) -> None:
-        async def write(part: Sequence[Ended]) -> None:
+        async def write(part: Sequence[Ended]) -> set[int]:
             put_off, logs = [put_off_by(ended) for ended in part], [ended.log for ended in part]
-            count = await self.session.attempt(lambda: queue.snooze(self.session.records, worker_id, put_off, logs))
-            self.on_left(ended.job for ended in part)
-            telemetry.publish("job.snoozed", count=count, each=partial(named, part))
-            tell_ended("snoozed", part)
+            written = set(await queue.snooze(self.session.records, worker_id, put_off, logs))
+            telemetry.publish("job.snoozed", count=len(written), each=partial(named, part))
+            return written
 
-        refused = await queue.write_past(write, snoozed)
+        refused = await self.put_moving(write, snoozed)
+        through = self.past_locked(snoozed)
+        self.on_left(ended.job for ended in through)
+        tell_ended("snoozed", through)
         queue.left_running([((each.job.id, each.job.attempt), why) for each, why in refused])
 
-    async def release(self, worker_id: int, released: list[Ended], connection: Callable[[], Connection]) -> None:
-        async def write(part: Sequence[Ended]) -> None:
-            count = await self.session.attempt(lambda: queue.release(connection(), worker_id, held_of(part)))
+    async def release(self, worker_id: int, released: list[Ended], connection: Connecting) -> None:
+        async def write(part: Sequence[Ended]) -> int:
+            count = await queue.release(connection(), worker_id, held_of(part))
             telemetry.publish("job.released", count=count, each=partial(named, part))
+            return len(part)
 
-        refused = await queue.write_past(write, released)
+        refused = await self.put(write, released, connection)
         queue.left_running([((each.job.id, each.job.attempt), why) for each, why in refused])
 
     async def fail(self, worker_id: int, failed: list[Ended]) -> None:
-        for ended, error in await queue.write_past(lambda part: self.fail_all(worker_id, part), failed):
+        async def write(part: Sequence[Ended]) -> set[int]:
+            return await self.charge(worker_id, part)
+
+        for ended, error in await self.put_moving(write, failed):
             # Texts are cleaned, so it should not be for them; if it is, the job must still be charged: it would run
             # for ever.
             log.error("Postgres refuses to record a failure", job_id=ended.job.id, error=logs.said(error))
             plain = replace(ended, outcome=without_text(ended.outcome), log=None)
-            refused = await queue.write_past(lambda part: self.fail_all(worker_id, part), [plain])
+            refused = await self.put_moving(write, [plain])
             queue.left_running([((each.job.id, each.job.attempt), why) for each, why in refused])
+        through = self.past_locked(failed)
+        tell_ended("failed", [each for each in through if isinstance(each.outcome, Failed)])
+        tell_ended("discarded", [each for each in through if isinstance(each.outcome, Discard)])
+        self.on_requeued(())
 
-    async def fail_all(self, worker_id: int, failed: Sequence[Ended]) -> None:
+    async def charge(self, worker_id: int, failed: Sequence[Ended]) -> set[int]:
+        """Those that still were this worker's."""
         failures = [self.failure(ended) for ended in failed]
-        generation = self.session.generation
-        written = await self.session.attempt(
-            lambda: queue.fail(self.session.records, worker_id, self.session.name, failures)
-        )
-        self.missing(len(failed) - len(written), generation)
+        written = await queue.fail(self.session.records, worker_id, self.session.name, failures)
         states = {job_id: (status, retry_count) for job_id, status, retry_count in written}
         for ended, failure in zip(failed, failures, strict=True):
             if ended.job.id in states:
                 tell(ended, failure, *states[ended.job.id])
-        tell_ended("failed", [each for each in failed if isinstance(each.outcome, Failed)])
-        tell_ended("discarded", [each for each in failed if isinstance(each.outcome, Discard)])
-        self.on_requeued(())
+        return set(states)
 
     def failure(self, ended: Ended) -> Failure:
         job, outcome = ended.job, ended.outcome
@@ -201,11 +264,6 @@ class Recorder:
         assert isinstance(outcome, Failed)
         delay = retry_delay_seconds(job.retry_count + 1, self.settings.retry_seconds)
         return Failure(job.id, job.attempt, delay, *outcome.error, log=ended.log)
-
-    def missing(self, count: int, generation: int) -> None:
-        """Words that found no row: void, and never repeated. After a break the first try may have landed."""
-        if count and generation == self.session.generation:
-            telemetry.publish("job.taken_away", count=count)
 
 
 def without_text(outcome: object) -> Failed | Discard:
@@ -229,36 +287,3 @@ def put_off_by(ended: Ended) -> tuple[int, int, float]:
 
 def held_of(ended: Sequence[Ended]) -> list[Held]:
     return [(each.job.id, each.job.attempt) for each in ended]
-
-
-def named(ended: Sequence[Ended]) -> list[dict[str, object]]:
-    """What names each in its line of the log."""
-    return [{**logs.named(each.job), "event_type_id": each.job.event_type_id} for each in ended]
-
-
-def first_line(text: str) -> str:
-    return text.partition("\n")[0]
-
-
-def tell_ended(outcome: str, ended: Sequence[Ended]) -> None:
-    """What handlers did, for metrics; also where the word of it came too late."""
-    if ended:
-        telemetry.publish(
-            "attempts.ended", outcome=outcome, ended=[(each.job.event_type_id, each.seconds) for each in ended]
-        )
-
-
-def tell(ended: Ended, failure: Failure, status: str, retry_count: int) -> None:
-    job = ended.job
-    telemetry.publish(
-        "job.dead" if status == "dead" else "job.failed",
-        job_id=job.id,
-        event_type_id=job.event_type_id,
-        correlation_id=job.correlation_id,
-        attempt=job.attempt,
-        retry_count=retry_count,
-        max_retries=job.max_retries,
-        # One line: what follows the first is, of an error of Postgres', the row that it was about.
-        error=f"{failure.error_type}: {first_line(failure.message)[:200]}",
-        **({} if status == "dead" else {"again_in": round(failure.delay_seconds, 2)}),
-    )

@@ -7,6 +7,7 @@ died by a power cut: what had started comes back as a suspect, and only who was 
 where somebody cancelled all tasks of a process: he may have ended well before those failed that he cancelled.
 """
 
+import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, TypeVar
@@ -15,13 +16,16 @@ from .. import queue
 from ..child import EXIT_CANCELLED, EXIT_TERMINATED
 from ..deadline import deadline
 from ..job import retry_delay_seconds
-from ..observability import telemetry
+from ..observability import logs, telemetry
 from ..queue import Connection, Failure, Held, Running
 from ..settings import Settings
 from .slots import ENDED, STARTED, SUCCEEDED, Noted, Section
 
+log = logs.get(__name__)
 Item = TypeVar("Item")
 
+LOCKED_PAUSES = (0.0, 0.05, 0.2, 0.5)
+"""Seconds before each look whether a row is still locked."""
 GRACE_SECONDS = 5.0
 """How long after its limit an attempt that does not end may keep its process."""
 STILL_SECONDS_MAX = 30.0
@@ -123,7 +127,7 @@ async def carry_out_within(
     """The same within the caller's transaction. What to announce after it."""
     charges: list[Charge] = []
     await queue.unregister(connection, worker_ids)
-    held = await queue.held_by(connection, worker_ids)
+    held = await free_of_locks(connection, await queue.held_by(connection, worker_ids))
     verdict = judge(held, notes, death)
     for worker_id in worker_ids:
         charges += await carry_out_for(connection, settings, worker_id, verdict, death)
@@ -137,6 +141,20 @@ async def carry_out_within(
         "why": death.error,
     }
     return Done(told, charges, [job.event_type_id for job in verdict.complete])
+
+
+async def free_of_locks(connection: Connection, held: list[Running]) -> list[Running]:
+    """Those whose rows can be changed, which are locked now. A cancel, or the dead one's last word, holds a lock for a
+    moment. Who holds one for longer than that keeps his row: it is left to the chore for orphans, and not charged."""
+    locked: set[int] = set()
+    for pause in LOCKED_PAUSES:
+        await asyncio.sleep(pause)
+        if not held or not (locked := await queue.locked(connection, [job.id for job in held])):
+            return held
+    log.warning(
+        "somebody has locked the rows of jobs of a dead worker: given back when he lets go", job_ids=sorted(locked)
+    )
+    return [job for job in held if job.id not in locked]
 
 
 async def announce(connection: Connection, done: Done) -> None:

@@ -13,8 +13,9 @@ from ..queue import BEGINNING, Asked, Claim, Frontier, Restrictions, Served
 from .executor import BYTES_MAX, Executor
 from .forked import connect
 from .frontier import Cursor
+from .lane import BATCH
 from .passed_over import PassedOver
-from .recorder import BATCH, Recorder
+from .recorder import Recorder
 from .session import CLAIMS, Rescued, Session
 from .slots import now
 

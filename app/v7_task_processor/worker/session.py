@@ -28,6 +28,8 @@ Answer = TypeVar("Answer")
 log = logs.get(__name__)
 
 RECONNECT_SECONDS_MAX = 3.0
+RETRY_SECONDS = 0.05
+"""The first pause after what failed, where the connection did not break."""
 
 # The planner must guess how many rows a claim's LIMIT wants, and then sorts the whole queue: 12 ms instead of 1.
 # And what it plans while the table is empty a session keeps when it is full: so only index scans, whatever it guesses.
@@ -40,8 +42,10 @@ HOT = {
     "enable_mergejoin": "off",
     "jit": "off",
 }
+# Where somebody has locked the row of one job (a psql that was left open), the others must not wait for him.
+RECORDS = {**HOT, "lock_timeout": "1s"}
 # Only transactions that do nothing but claim may be lost in a crash: the job is then simply queued.
-CLAIMS = {**HOT, "synchronous_commit": "off"}
+CLAIMS = {**RECORDS, "synchronous_commit": "off"}
 
 
 class Rescued(Exception):
@@ -60,6 +64,7 @@ class Session:
         self.claims: Connection
         self.records: Connection
         self.generation = 0
+        """How many identities it has had. Words that were under way when there came another may have landed before."""
         self.lock = asyncio.Lock()
         self.seldom = Seldom()
 
@@ -70,7 +75,7 @@ class Session:
         """
         claims = await connect(self.url, CLAIMS)
         try:
-            records = await connect(self.url, HOT)
+            records = await connect(self.url, RECORDS)
         except BaseException:
             await claims.close()
             raise
@@ -82,6 +87,7 @@ class Session:
             await records.close()
             raise
         self.claims, self.records, self.worker_id = claims, records, worker_id
+        self.generation += 1
 
     async def register(self, connection: Connection) -> int:
         worker_id = await queue.register(
@@ -98,20 +104,20 @@ class Session:
             raise Rescued
         return worker_id
 
-    async def attempt(self, statement: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def attempt(self, statement: Callable[[], Awaitable[Answer]], *raised: type[psycopg.Error]) -> Answer:
         """Run a statement until it goes through, over whatever breaks; repeatable ones only. Raises what is refused
-        for the sake of a row.
+        for the sake of a row, and `raised`.
 
         After a break it runs on the new connections, and under the new identity if it asks for it.
         """
-        pause = 0.05
+        pause = RETRY_SECONDS
         while True:
             leave_if_copy()
             generation = self.generation
             try:
                 return await statement()
             except psycopg.Error as error:
-                if queue.is_refusal(error):
+                if queue.is_refusal(error) or isinstance(error, raised):
                     raise  # what was sent is at fault, and will be the next time too
                 if self.seldom.allows(error):
                     log.warning("the database did not do it; trying again", error=logs.said(error))
@@ -145,7 +151,6 @@ class Session:
                     await self.close()
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, RECONNECT_SECONDS_MAX)
-            self.generation += 1
             log.info("connected again", worker_id=self.worker_id)
 
     async def remember(self, connection: Connection) -> None:
@@ -155,12 +160,15 @@ class Session:
         self.earlier.extend(sorted(ids))
 
     async def reconcile(self, connection: Connection) -> None:
-        """Release what the database says we run and we do not: claims whose answers were lost."""
+        """Release what the database says we run and we do not: claims whose answers were lost. What somebody has locked
+        is left to the chore for orphans."""
         known = self.holds()
         lost: dict[int, list[Held]] = {}
-        for row in await queue.held_by(connection, self.earlier):
+        rows = await queue.held_by(connection, self.earlier)
+        locked = await queue.locked(connection, [row.id for row in rows]) if rows else set()
+        for row in rows:
             held = (row.id, row.attempt)
-            if (held, row.worker_id) not in known:
+            if row.id not in locked and (held, row.worker_id) not in known:
                 lost.setdefault(row.worker_id, []).append(held)
         for worker_id, held_jobs in lost.items():
 
