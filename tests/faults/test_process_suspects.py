@@ -1,4 +1,4 @@
-"""F1: many that came back as suspects at once."""
+"""F1: many that came back as suspects at once, and one that kills after it seems to be through."""
 
 import time
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ..nodes import Node, check_books, enqueue, jobs, node, wait_for_end
+from ..nodes import Node, check_books, enqueue, failures, jobs, node, wait_for_end, wait_until
 from .looks import Record
 
 
@@ -43,3 +43,39 @@ def test_a_hundred_suspects_have_a_lane_for_each_worker_and_hold_up_nobody(
     assert {pids[job_id] for job_id in suspects}.isdisjoint(pids[job_id] for job_id in others)
     assert {row[1:] for row in jobs(database_url)} == {("succeeded", 0)}
     check_books(database_url, one)
+
+
+LEAVES_A_BOMB = """
+@handler(event_type_id=2)
+async def wait_for_the_word(job):
+    note("start", job)
+    while not os.path.exists("go"):
+        await asyncio.sleep(0.02)
+    note("end", job)
+
+@handler()
+async def leave_a_bomb(job):
+    note("start", job)
+    asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGKILL)
+    {ends}
+"""
+
+
+@pytest.mark.parametrize("ends", ["raise ValueError", "return Snooze(0.1)"])
+@pytest.mark.fault(1)
+def test_who_kills_its_process_after_it_failed_is_charged_and_not_who_ran_beside(
+    database_url: str, tmp_path: Path, ends: str
+) -> None:
+    """Before the database had heard of the failure."""
+    (beside,) = enqueue(database_url, {}, event_type_id=2)
+    handlers = LEAVES_A_BOMB.format(ends=ends)
+    with node(tmp_path / "node", database_url, handlers=handlers, V7_MAX_RETRIES=2, V7_RETRY_SECONDS=0) as one:
+        wait_until(lambda: one.starts(), "one runs")
+        (bomb,) = enqueue(database_url, {})
+        wait_until(lambda: len(one.starts()) > 2, "one of them runs again, alone")
+        (one.folder / "go").touch()
+        wait_for_end(database_url)
+        assert one.stop() == 0
+    assert jobs(database_url) == [(beside, "succeeded", 0), (bomb, "dead", 2)]
+    assert failures(database_url) == [(bomb, "Crash"), (bomb, "Crash")]
+    assert len([job_id for job_id, _, _ in one.starts() if job_id == bomb]) == 3, "first as one of two"

@@ -27,18 +27,25 @@ CASES: dict[str, tuple[Death, list[tuple[int | None, int]], str]] = {
     # what died: (death, state and suspicion of each job held, what becomes of each)
     "nothing had started": (CRASH, [(FREE, 0), (FREE, 0)], "rr"),
     "one had started, and is charged": (CRASH, [(STARTED, 0), (FREE, 0)], "cr"),
-    "one had started, beside some that had ended": (CRASH, [(STARTED, 0), (SUCCEEDED, 0), (ENDED, 0)], "cdr"),
+    "one had started, beside one that had succeeded": (CRASH, [(STARTED, 0), (SUCCEEDED, 0)], "cd"),
+    "one had started, beside one that had failed": (CRASH, [(STARTED, 0), (SUCCEEDED, 0), (ENDED, 0)], "sds"),
+    "one had failed": (CRASH, [(SUCCEEDED, 0), (ENDED, 0)], "ds"),
+    "a suspect that had failed": (CRASH, [(ENDED, 1), (FREE, 0)], "cr"),
+    "a suspect that had failed, beside one that had started": (CRASH, [(ENDED, 1), (STARTED, 1)], "ss"),
     "several had started: nobody is charged": (CRASH, [(STARTED, 0), (STARTED, 0), (FREE, 0)], "ssr"),
     "a suspect alone": (CRASH, [(STARTED, 1)], "c"),
     "a suspect that had not started": (CRASH, [(FREE, 1)], "r"),
-    "all had ended": (CRASH, [(SUCCEEDED, 0), (ENDED, 0)], "dr"),
+    "all had succeeded": (CRASH, [(SUCCEEDED, 0), (SUCCEEDED, 0)], "dd"),
     "asked to": (ASKED, [(STARTED, 0), (STARTED, 1), (SUCCEEDED, 0), (ENDED, 0), (FREE, 0)], "rrdrr"),
     "asked to, with one": (ASKED, [(STARTED, 0)], "r"),
-    "a whole node": (NODE, [(STARTED, 0), (STARTED, 1), (SUCCEEDED, 0), (ENDED, 0), (FREE, 0)], "scdrr"),
+    "a whole node": (NODE, [(STARTED, 0), (STARTED, 1), (SUCCEEDED, 0), (ENDED, 0), (ENDED, 1), (FREE, 0)], "scdscr"),
     "a whole node with one": (NODE, [(STARTED, 0)], "s"),
     "two past their limit": (Death("stuck", overdue=frozenset({(0, 1), (2, 1)})), [(STARTED, 0)] * 3, "crc"),
     "one past its limit that had ended after all": (
         *(Death("stuck", overdue=frozenset({(0, 1)})), [(SUCCEEDED, 0), (STARTED, 0), (FREE, 0)], "drr"),
+    ),
+    "one past its limit that had failed after all": (
+        *(Death("stuck", overdue=frozenset({(0, 1)})), [(ENDED, 0), (STARTED, 0), (FREE, 0)], "rrr"),
     ),
 }
 
@@ -109,7 +116,7 @@ async def test_a_verdict_is_carried_out_and_doing_it_again_changes_nothing(conne
         assert await rows(connection, STATES) == [
             ("succeeded", 0, False),
             ("queued", 0, True),
-            ("queued", 0, False),
+            ("queued", 0, True),
             ("queued", 0, True),
             ("queued", 0, False),
         ]
@@ -194,17 +201,20 @@ async def test_one_that_somebody_has_locked_keeps_no_other_neither_in_a_rescue_n
 
 
 @pytest.mark.fault(79)
-async def test_who_locks_a_row_for_a_moment_is_waited_for(connection: Connection, database_url: str) -> None:
+async def test_who_locks_a_row_for_a_moment_is_waited_for(
+    connection: Connection, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rescue, "LOCKED_PAUSES", [0.02] * 500)
     worker_id = await worker(connection)
     (job_id,) = await add(connection)
     await take(connection, worker_id)
-    async with await database.connect(database_url) as hand:
+    async with await database.connect(database_url) as hand, await database.connect(database_url) as observer:
         await hand.execute("begin")
         await hand.execute("select from v7.jobs where id = %s for update", [job_id])
         notes = [Noted(job_id, 1, 0.0, STARTED)]
         rescuing = asyncio.create_task(carry_out(connection, Settings(retry_seconds=0), [worker_id], notes, CRASH))
         looked = "select count(*) from pg_stat_activity where pid = %s and query like '%%skip locked%%'"
-        while await rows(hand, looked, connection.info.backend_pid) == [(0,)]:
+        while await rows(observer, looked, connection.info.backend_pid) == [(0,)]:
             await asyncio.sleep(0.005)
         await hand.execute("commit")
         await rescuing

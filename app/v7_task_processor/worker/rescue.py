@@ -4,7 +4,9 @@ A process that dies with one started job was killed by it: it is charged. With s
 as a suspect, to run alone, so that next time the one that kills is known. What had not started is given back as it
 was; what had ended well is completed. Of a lost node no one saw which job it was, and everything on it may have
 died by a power cut: what had started comes back as a suspect, and only who was a suspect already is charged. So it is
-where somebody cancelled all tasks of a process: he may have ended well before those failed that he cancelled.
+where somebody cancelled all tasks of a process: he may have ended well before those failed that he cancelled. And so
+it is with what had ended otherwise than well, of which the database was not told yet: what it left behind (a thread)
+may have killed the process.
 """
 
 import asyncio
@@ -83,19 +85,21 @@ def judge(held: list[Running], notes: list[Noted] | None, death: Death) -> Verdi
     state = {(note.job_id, note.attempt): note.state for note in notes or []}
     unknown = STARTED if notes is None else None
     # By the notes, not by what is still held: the first part of a rescue that is repeated is no longer held.
-    started = len(held) if notes is None else list(state.values()).count(STARTED)
+    possible = len(held) if notes is None else sum(each in (STARTED, ENDED) for each in state.values())
     for job in held:
         now = state.get((job.id, job.attempt), unknown)
         if now == SUCCEEDED:
             verdict.complete.append(job)
-        elif now == ENDED or now is None or death.asked:
+        elif now is None or death.asked:
             verdict.release.append(job)
         elif death.overdue:
-            (verdict.charge if (job.id, job.attempt) in death.overdue else verdict.release).append(job)
+            (verdict.charge if (job.id, job.attempt) in death.overdue and now == STARTED else verdict.release).append(
+                job
+            )
         elif death.unseen:
             (verdict.charge if job.suspect else verdict.suspect).append(job)
         else:
-            (verdict.charge if started == 1 else verdict.suspect).append(job)
+            (verdict.charge if possible == 1 and (now == STARTED or job.suspect) else verdict.suspect).append(job)
     return verdict
 
 

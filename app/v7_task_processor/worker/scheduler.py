@@ -30,6 +30,7 @@ class Scheduler:
 
     def __init__(self, session: Session, executor: Executor, recorder: Recorder, served: Served, *, lone: bool) -> None:
         self.session, self.executor, self.served, self.lone = session, executor, served, lone
+        self.recorder = recorder
         recorder.on_requeued = self.look_back
         recorder.on_left = self.room_came
         self.cursor = Cursor()
@@ -68,7 +69,8 @@ class Scheduler:
                 self.wake.clear()
                 await self.wait(self.wake)
                 continue
-            wanted = min(BATCH, self.executor.wanted())
+            # A lone worker lets the word be written first: else the last job would be beside the next, in the notes.
+            wanted = 0 if self.lone and self.recorder.ends.words() else min(BATCH, self.executor.wanted())
             if wanted == 0:
                 self.executor.room.clear()
                 await self.wait(self.executor.room)
