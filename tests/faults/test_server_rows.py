@@ -140,7 +140,7 @@ async def test_a_lost_node_is_rescued_from_while_nobody_can_be_notified(deaf: Cl
         (job_id,) = await add(connection)
         await take(connection, await worker(connection))
         (lost,) = await queue.nodes(connection)
-        member = Member(Settings(), deaf.url, NodeMap.create(tmp_path / "node.map", 1, 10), "token")
+        member = Member(Settings(), deaf.url, NodeMap.create(tmp_path / "node.map", 1, 10))
         with full_queue(deaf):
             with pytest.raises(psycopg.OperationalError):  # of the waking, which was to come last
                 await member.rescue(lost)

@@ -13,7 +13,7 @@ from v7_task_processor.worker.slots import NodeMap
 
 async def test_it_leaves_also_where_its_connection_broke_since_the_last_beat(database_url: str, tmp_path: Path) -> None:
     """Else others take a node that has ended for one that was lost."""
-    member = Member(Settings(), database_url, NodeMap.create(tmp_path / "map", 1, 8), "token")
+    member = Member(Settings(), database_url, NodeMap.create(tmp_path / "map", 1, 8))
     with psycopg.connect(database_url, autocommit=True) as admin:
         await member.join()
         pid = (await member.link.get()).info.backend_pid
@@ -27,7 +27,7 @@ async def test_who_was_given_up_while_drained_is_none_of_the_nodes_until_it_is_d
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else it would beat under its new row, which takes jobs."""
-    member = Member(Settings(), database_url, NodeMap.create(tmp_path / "map", 1, 8), "token")
+    member = Member(Settings(), database_url, NodeMap.create(tmp_path / "map", 1, 8))
     await member.join()
     before, member.drained_by = member.id, "ann"
 

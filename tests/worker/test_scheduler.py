@@ -15,6 +15,7 @@ from v7_task_processor.handlers import Handler, Registry
 from v7_task_processor.job import Job
 from v7_task_processor.queue import Connection
 from v7_task_processor.settings import Settings
+from v7_task_processor.worker import scheduler as scheduler_module
 from v7_task_processor.worker.executor import Executor
 from v7_task_processor.worker.lane import BATCH
 from v7_task_processor.worker.recorder import Recorder
@@ -125,3 +126,30 @@ async def test_what_a_node_gives_back_as_it_is_drained_others_are_told_of(
         claiming.cancel()
     assert started == []
     assert await rows(connection, "select status, worker_id from v7.jobs") == 3 * [("queued", None)]
+
+
+async def test_without_a_listener_it_heeds_pauses_and_drains_all_the_same(
+    database_url: str, connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The listener's connection may be the only one that is refused."""
+    monkeypatch.setattr(scheduler_module, "HEED_SECONDS", 0.02)
+    monkeypatch.setattr(scheduler_module, "POLL_SECONDS", 0.02)
+    registry, started = Registry(), []
+    registry.add(None, Handler(lambda job: started.append(job.event_type_id), False, None, None))
+    async with scheduling(database_url, connection, tmp_path, registry) as scheduler, asyncio.timeout(30):
+        claiming = asyncio.create_task(scheduler.run())
+        await connection.execute(
+            "insert into v7.event_types (event_type_id, paused_at, paused_by) values (1, now(), 'ann')"
+        )
+        while scheduler.served.closed_types != [1]:
+            await asyncio.sleep(0.01)
+        await add(connection, 1, event_type_id=1)
+        await add(connection, 1, event_type_id=2)
+        while started != [2]:
+            await asyncio.sleep(0.01)
+        await queue.drain_node(connection, scheduler.session.assignment.node_id, "ann")
+        while not scheduler.drained:
+            await asyncio.sleep(0.01)
+        scheduler.executor.drain()
+        await claiming
+    assert started == [2]

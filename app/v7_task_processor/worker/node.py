@@ -33,8 +33,9 @@ WATCH_GAP_SECONDS_MAX = 8.0
 class Member:
     """This node. Its beat has a connection of its own, so that nothing ever delays it."""
 
-    def __init__(self, settings: Settings, url: str, node_map: NodeMap, token: str) -> None:
-        self.settings, self.map, self.token = settings, node_map, token
+    def __init__(self, settings: Settings, url: str, node_map: NodeMap) -> None:
+        assert node_map.path is not None
+        self.settings, self.map, self.token = settings, node_map, node_map.path.stem
         self.id = 0
         self.drained_by: str | None = None
         self.link = Link(settings.session_url or url, {**LOCAL, "statement_timeout": "5s"}, recognise)
@@ -124,20 +125,20 @@ def nodes_folder(settings: Settings) -> Path:
     return data_path(settings) / "nodes"
 
 
-def node_map(settings: Settings, workers: int) -> tuple[NodeMap, Path | None]:
-    """The memory that this node's processes share, and its file; None where the folder cannot be written.
+def node_map(settings: Settings, workers: int) -> NodeMap:
+    """The memory that this node's processes share; its file is gone already where the folder cannot be written.
 
     Each worker has slots for what runs in it and for two batches of words that are not written yet.
     """
     slots = settings.concurrency + 2 * BATCH
     path = nodes_folder(settings) / f"{uuid.uuid4().hex}.map"
     try:
-        return NodeMap.create(path, workers, slots), path
+        return NodeMap.create(path, workers, slots)
     except OSError as error:
         log.info("no notes for a successor", folder=str(path.parent), error=error.strerror)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            return NodeMap.create(Path(folder) / path.name, workers, slots), None
+            return NodeMap.create(Path(folder) / path.name, workers, slots)
     except OSError as error:
         raise ConfigurationError(
             f"Cannot write in {path.parent} nor in {tempfile.gettempdir()}: {error.strerror}. Make room, or name a "

@@ -21,6 +21,8 @@ from .slots import now
 
 log = logs.get(__name__)
 POLL_SECONDS = 1.0
+HEED_SECONDS = 3.0
+"""How long what operators let it claim may be known, at most. The listener asks each second."""
 REST_SECONDS = 0.2
 """After a claim that was refused for the sake of no job that could be passed over."""
 
@@ -47,6 +49,7 @@ class Scheduler:
         self.empty_claims = 0
         self.drained = self.gave_back = False
         """`gave_back`: something stands again where the claims of others have passed, and they were not told."""
+        self.heeded_at = -HEED_SECONDS
         self.batch_max = BATCH
         self.asked: Asked
         """What the last claim asked for."""
@@ -56,10 +59,10 @@ class Scheduler:
 
     async def run(self) -> None:
         """Claim until the executor drains. Raises Rescued."""
-        # The listener keeps these up to date; nothing of a paused type may start before it has begun to.
         node_id = self.session.assignment.node_id
-        self.heed(await self.session.attempt(lambda: queue.restrictions(self.session.records, node_id)))
         while not self.executor.draining:
+            if now() - self.heeded_at > HEED_SECONDS:  # at first, and while the listener has no connection
+                self.heed(await self.session.attempt(lambda: queue.restrictions(self.session.records, node_id)))
             if self.drained:
                 if self.gave_back:
                     self.gave_back = False
@@ -217,6 +220,7 @@ class Scheduler:
 
     def heed(self, restrictions: Restrictions) -> None:
         """Claim from now on no more than operators let it."""
+        self.heeded_at = now()
         self.set_paused(restrictions.paused)
         self.set_limited(restrictions.limited)
         self.set_drained(restrictions.drained)

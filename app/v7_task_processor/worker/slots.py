@@ -49,8 +49,8 @@ class Noted(NamedTuple):
 class NodeMap:
     """The shared memory of a node. Made by its supervisor, inherited by its workers as a file descriptor."""
 
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
+    def __init__(self, fd: int, path: Path | None = None) -> None:
+        self.fd, self.path = fd, path
         self.memory = mmap.mmap(fd, 0)
         self.view = memoryview(self.memory).cast("q")
         self.sections, self.slots = self.view[1], self.view[2]
@@ -76,7 +76,12 @@ class NodeMap:
             os.close(fd)
             path.unlink()
             raise
-        return cls(fd)
+        return cls(fd, path)
+
+    def drop(self) -> None:
+        """Leave no file: nobody will need what is noted."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
 
     @classmethod
     def inherited(cls, fd: int) -> "NodeMap":

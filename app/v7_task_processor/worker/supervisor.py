@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import sys
-import uuid
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
@@ -84,9 +83,8 @@ class Supervisor:
         self.settings, self.url, self.listener, self.server = settings, url, listener, server
         self.on_ready = on_ready
         count = settings.worker_processes if workers else 0
-        self.map, self.map_path = node_map(settings, 2 * count)
-        token = self.map_path.stem if self.map_path else uuid.uuid4().hex
-        self.member = Member(settings, url, self.map, token)
+        self.map = node_map(settings, 2 * count)
+        self.member = Member(settings, url, self.map)
         self.workers = [Child("worker", section) for section in range(count)]
         lone = [Child("lone worker", count + section) for section in range(count)]
         self.lone = LoneWorkers(lone, Link(url, HOT), self.lone_life)
@@ -116,6 +114,7 @@ class Supervisor:
         if not entering.done():
             await self.hang_up()
             entering.cancel()
+            self.map.drop()
             return 0
         entering.result()
         keepers = [asyncio.create_task(self.keep(child)) for child in [*self.workers, *self.apis]]
@@ -143,8 +142,11 @@ class Supervisor:
                 with contextlib.suppress(psycopg.Error):  # after weeks without a node; what dead ones did may end there
                     await queue.add_days(connection, maintenance.DAYS_AHEAD)
                 await rescue_predecessors(connection, self.settings, nodes_folder(self.settings))
-        except psycopg.OperationalError as error:
-            raise explained(error) from None
+        except BaseException as error:
+            self.map.drop()
+            if isinstance(error, psycopg.OperationalError):
+                raise explained(error) from None
+            raise
 
     def signalled(self) -> None:
         if self.stop.is_set():
@@ -302,8 +304,7 @@ class Supervisor:
         async def say_goodbye() -> None:
             await lives
             await self.member.leave()
-            if self.map_path is not None:
-                self.map_path.unlink(missing_ok=True)
+            self.map.drop()
             await self.account.keep(await self.link.get())
 
         goodbye = asyncio.create_task(say_goodbye())
