@@ -10,6 +10,7 @@ import pytest
 
 from v7_task_processor import Discard, Snooze, database
 from v7_task_processor.queue import Connection
+from v7_task_processor.worker import recorder
 from v7_task_processor.worker.outcome import Ended, Outcome, Release
 
 from ..support import add, one, refused, rows, until_waiting
@@ -77,9 +78,9 @@ async def test_what_never_started_goes_back_past_it(
     async with locked(database_url, jobs[1].id):
         for job in jobs:
             bench.recorder.add(Ended(job, bench.session.worker_id, None, Release()))
-        await eventually(lambda: returned == [2])
+        await eventually(lambda: returned == [3])
     await bench.written()
-    assert returned == [2, 1]
+    assert returned == [3]
     assert {each for each, *_ in await rows(connection, STATES)} == {"queued"}
 
 
@@ -102,6 +103,32 @@ async def test_a_word_that_waits_for_a_hand_holds(
     assert {each for each, *_ in await rows(connection, STATES)} == {status}
     assert await one(connection, "priority", jobs[1].id) == (3,)
     assert "job.taken_away" not in dict(told)
+
+
+async def test_a_batch_that_takes_long_after_it_was_laid_aside(
+    bench: Recording, connection: Connection, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not come again, nor is its slot free, before the others of its batch are through."""
+    monkeypatch.setattr(recorder, "LOCKED_SECONDS", 0.0)
+    await add(connection, 3)
+    succeeded, failed, snoozed = await bench.take(3)
+    async with locked(database_url, failed.id) as hand:
+        put_off = bench.recorder.snooze
+
+        async def slow(worker_id: int, words: list[Ended]) -> None:
+            assert [ended.job.id for ended in bench.recorder.locked.words()] == [failed.id]
+            await hand.execute("commit")
+            for _ in range(3):  # it is looked at, and is free
+                await rows(connection, "select pg_sleep(0.1)")
+            await put_off(worker_id, words)
+
+        monkeypatch.setattr(bench.recorder, "snooze", slow)
+        for job, outcome in ((succeeded, None), (failed, FAILED), (snoozed, Snooze(60))):
+            bench.say(job, outcome)
+        await bench.written()
+        await hand.execute("begin")
+    assert len(set(bench.section.free)) == SLOTS
+    assert [each for each, *_ in await rows(connection, STATES)] == ["succeeded", "queued", "scheduled"]
 
 
 async def test_beside_one_that_is_refused(

@@ -18,6 +18,8 @@ class Lane:
         self.waiting: deque[Ended] = deque()
         self.writing: list[Ended] = []
         self.news = asyncio.Event()
+        self.turn = asyncio.Lock()
+        """Held while words are being written."""
 
     def add(self, *ended: Ended) -> None:
         self.waiting.extend(ended)

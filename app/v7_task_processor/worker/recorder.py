@@ -41,7 +41,7 @@ class Recorder:
         self.on_left: Callable[[Iterable[Job]], None] = lambda jobs: None
         """Called with jobs that ended well or were put off."""
         self.on_returned: Callable[[int], None] = lambda count: None
-        """Called with how many jobs that had not started are back in the queue."""
+        """Called with how many jobs that had not started are back in the queue, as far as they can be."""
         self.on_written: Callable[[], None] = lambda: None
         """Called when slots came free."""
 
@@ -64,12 +64,13 @@ class Recorder:
         while True:
             await lane.news.wait()
             while lane.waiting:
-                batch = lane.next()
-                await write(batch)
-                for ended in self.past_locked(batch):
-                    if ended.slot is not None:
-                        self.section.clear(ended.slot)
-                lane.writing = []
+                async with lane.turn:
+                    batch = lane.next()
+                    await write(batch)
+                    for ended in self.past_locked(batch):
+                        if ended.slot is not None:
+                            self.section.clear(ended.slot)
+                    lane.writing = []
                 self.on_written()
             lane.news.clear()
             if not self.unwritten():
@@ -82,9 +83,10 @@ class Recorder:
             await asyncio.sleep(LOCKED_SECONDS)
             words = self.locked.next()
             ids = await self.session.attempt(lambda: queue.locked(self.session.records, ids_of(words)))  # noqa: B023
-            for ended in words:
-                self.locked.add(ended) if ended.job.id in ids else self.add(ended)
-            self.locked.writing = []
+            async with self.ends.turn, self.returns.turn:  # the batch that they were laid aside of is through
+                for ended in words:
+                    (self.locked if ended.job.id in ids else self.ends).add(ended)
+                self.locked.writing = []
             if not self.locked.waiting:
                 self.locked.news.clear()
 
@@ -163,9 +165,8 @@ class Recorder:
     async def give_back(self, batch: list[Ended]) -> None:
         for worker_id, own in by_worker(batch).items():
             await self.release(worker_id, own, lambda: self.session.claims)
-        given = self.past_locked(batch)
-        self.on_requeued(each.job for each in given)
-        self.on_returned(len(given))
+        self.on_requeued(each.job for each in self.past_locked(batch))
+        self.on_returned(len(batch))  # also those that are laid aside: claims must not wait for them
 
     async def complete(self, worker_id: int, succeeded: list[Ended]) -> None:
         silent = [ended for ended in succeeded if ended.log is None]
