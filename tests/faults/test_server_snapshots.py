@@ -141,7 +141,7 @@ def test_an_event_whose_transaction_commits_long_after_it_was_added(
         fill(cluster, 20_000, priority="1")
         sender.commit()
         began = time.monotonic()
-        started = f"start {late} 1 "
+        started = f"start {late} "  # at whichever attempt: on a slow machine a claim may be given back unstarted
         wait_until(lambda: started in one.log.read_text(), "the late one was started")
         record_property("recovery_seconds", time.monotonic() - began)
         wait_for_end(cluster.url, 120)

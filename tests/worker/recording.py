@@ -48,7 +48,9 @@ class Recording:
         self.recorder.add(Ended(job, worker_id or self.session.worker_id, slot, outcome, log=log))
 
     async def written(self) -> None:
-        await self.recorder.idle.wait()
+        while self.recorder.unwritten():
+            await self.recorder.idle.wait()
+            await asyncio.sleep(0.005)
         assert len(self.section.free) == SLOTS
         assert self.recorder.holds() == set()
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import datetime as dt
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from v7_task_processor.queue import Connection
 from v7_task_processor.worker import recorder
 from v7_task_processor.worker.outcome import Ended, Outcome, Release
 
-from ..support import add, one, refused, rows, until_waiting
+from ..standbys import lonely
+from ..support import add, node, one, refused, rows, until_waiting
 from .recording import FAILED, SLOTS, STATES, Recording
 from .recording import bench as bench
 from .recording import opened as opened
@@ -58,7 +60,7 @@ async def test_the_others_of_its_batch_are_written(
         assert [each for each, *_ in await rows(connection, STATES)] == [
             status, "running", status, "running", status
         ]  # fmt: skip
-        assert not bench.recorder.idle.is_set()
+        assert bench.recorder.idle.is_set(), "a drain tells all others"
         assert len(bench.section.free) == SLOTS - 2
     await bench.written()
     assert {each for each, *_ in await rows(connection, STATES)} == {status}
@@ -116,7 +118,7 @@ async def test_a_batch_that_takes_long_after_it_was_laid_aside(
         put_off = bench.recorder.snooze
 
         async def slow(worker_id: int, words: list[Ended]) -> None:
-            assert [ended.job.id for ended in bench.recorder.locked.words()] == [failed.id]
+            assert [ended.job.id for ended in bench.recorder.laid_aside.words()] == [failed.id]
             await hand.execute("commit")
             for _ in range(3):  # it is looked at, and is free
                 await rows(connection, "select pg_sleep(0.1)")
@@ -161,7 +163,7 @@ async def test_a_table_that_is_locked_is_waited_for(
         async with asyncio.timeout(10):
             while await started(connection, bench) == began:
                 await asyncio.sleep(0.01)
-        assert not bench.recorder.locked.words()
+        assert not bench.recorder.laid_aside.words()
     await bench.written()
     assert {each for each, *_ in await rows(connection, STATES)} == {"succeeded"}
     assert bench.session.worker_id == identity
@@ -186,3 +188,18 @@ async def test_after_a_break_what_is_locked_is_left_alone(
         async with asyncio.timeout(10):
             await bench.session.renew(bench.session.generation)
         assert [each for each, *_ in await rows(connection, STATES)] == ["running", "queued"]
+
+
+@pytest.mark.fault(34)
+async def test_after_a_break_no_standby_is_needed_to_see_what_is_locked(tmp_path: Path) -> None:
+    """To lock a row is to write."""
+    with lonely(tmp_path / "server") as server:
+        async with await database.connect(server.url, database.LOCAL) as connection:
+            bench = Recording(server.url, tmp_path, await node(connection))
+            await bench.session.open()
+            known, _ = await bench.take(2)
+            bench.session.holds = lambda: {((known.id, known.attempt), bench.session.earlier[0])}
+            async with asyncio.timeout(30):
+                await bench.session.renew(bench.session.generation)
+            await bench.session.close()
+            assert [each for each, *_ in await rows(connection, STATES)] == ["running", "queued", "dead"]

@@ -13,9 +13,10 @@ from v7_task_processor.queue import Connection, Held, Running
 from v7_task_processor.settings import Settings
 from v7_task_processor.worker import rescue
 from v7_task_processor.worker.rescue import GRACE_SECONDS, LOOP_SECONDS_MAX, Death, Verdict, carry_out, judge
+from v7_task_processor.worker.session import LOCK_SECONDS, RECORDS
 from v7_task_processor.worker.slots import ENDED, STARTED, SUCCEEDED, NodeMap, Noted, Section, now, ns
 
-from ..support import add, everything, node, refused, rows, take, worker
+from ..support import add, everything, node, refused, rows, take, until_waiting, worker
 
 CRASH = Death("its process was ended by SIGKILL")
 ASKED = Death("asked", asked=True)
@@ -219,6 +220,31 @@ async def test_who_locks_a_row_for_a_moment_is_waited_for(
         await hand.execute("commit")
         await rescuing
     assert await rows(connection, STATES) == [("queued", 1, True)], "and charged"
+
+
+@pytest.mark.fault(79)
+async def test_what_the_dead_ones_last_statement_has_locked_is_waited_for(
+    connection: Connection, database_url: str
+) -> None:
+    """It waits itself for the row that somebody has locked, and lets go of the others as it gives up."""
+    assert sum(rescue.LOCKED_PAUSES) > 1.2 * LOCK_SECONDS
+    worker_id = await worker(connection)
+    ids = await add(connection, 3)
+    await take(connection, worker_id)
+    held = [(job_id, 1) for job_id in ids]
+    async with (
+        await database.connect(database_url) as hand,
+        hand.transaction(),
+        await database.connect(database_url, RECORDS) as dying,
+    ):
+        await hand.execute("select from v7.jobs where id = %s for update", [ids[2]])
+        last = asyncio.create_task(queue.complete(dying, worker_id, held, kept=True))
+        await until_waiting(connection, dying)
+        await carry_out(connection, Settings(), [worker_id], [Noted(each, 1, 0.0, SUCCEEDED) for each in ids], CRASH)
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            await last
+    states = [status for status, *_ in await rows(connection, STATES)]
+    assert states == ["succeeded", "succeeded", "running"]
 
 
 async def test_who_is_charged_stays_a_suspect_with_its_failure_told(connection: Connection) -> None:

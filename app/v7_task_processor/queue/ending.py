@@ -100,8 +100,8 @@ async def snooze(
 
 async def release(connection: Connection, worker_id: int, held: Sequence[Held], *, suspect: bool = False) -> int:
     """Give jobs back uncharged, where they stood. How many still were this worker's."""
-    alone = connection.info.transaction_status != TransactionStatus.INTRANS
-    return len(await _release(connection, worker_id=worker_id, suspect=suspect, alone=alone, **_held(held)))
+    given = _held(held)
+    return len(await _release(connection, worker_id=worker_id, suspect=suspect, alone=_alone(connection), **given))
 
 
 async def orphans(connection: Connection, batch: int, passed_over: Collection[int] = ()) -> dict[int, list[Held]]:
@@ -131,7 +131,12 @@ async def held_by(connection: Connection, worker_ids: list[int]) -> list[Running
 
 async def locked(connection: Connection, ids: Sequence[int]) -> set[int]:
     """Those of these jobs whose rows somebody else has locked. In a transaction the others are locked by it then."""
-    return {job_id for (job_id,) in await _locked(connection, ids=list(ids))}
+    return {job_id for (job_id,) in await _locked(connection, ids=list(ids), alone=_alone(connection))}
+
+
+def _alone(connection: Connection) -> bool:
+    """Whether a statement is a transaction of its own."""
+    return connection.info.transaction_status != TransactionStatus.INTRANS
 
 
 def _held(held: Sequence[Held]) -> dict[str, object]:

@@ -200,7 +200,10 @@ class Executor:
             outcome = attempt.told
         if attempt.span is not None:
             attempt.span.end(outcome)
-        self.section.end(attempt.slot, succeeded=outcome is None)
+        if isinstance(outcome, Release):
+            self.section.unstart(attempt.slot)
+        else:
+            self.section.end(attempt.slot, succeeded=outcome is None)
         self.running.discard(attempt)
         seconds = now() - attempt.started_at
         job = attempt.job if len(attempt.job.event_json) < LARGE_BYTES else lightened(attempt.job)

@@ -8,7 +8,7 @@ from .outcome import Ended, Failed
 
 BATCH = 500
 CHARS_MAX = 1_000_000
-"""What handlers said, in one batch: it must go through within ten seconds over a slow line, too."""
+"""What handlers said, in one batch: up to four megabytes, which a slow line too must bring through in ten seconds."""
 
 
 class Lane:
@@ -18,8 +18,6 @@ class Lane:
         self.waiting: deque[Ended] = deque()
         self.writing: list[Ended] = []
         self.news = asyncio.Event()
-        self.turn = asyncio.Lock()
-        """Held while words are being written."""
 
     def add(self, *ended: Ended) -> None:
         self.waiting.extend(ended)

@@ -148,7 +148,11 @@ class Worker:
             await asyncio.sleep(WATCH_SECONDS)
 
     def idle(self) -> bool:
-        return self.scheduler.empty_claims >= LONE_IDLE_CLAIMS and not self.executor.running
+        return (
+            self.scheduler.empty_claims >= LONE_IDLE_CLAIMS
+            and not self.executor.running
+            and not self.recorder.unwritten()
+        )
 
     async def drain(self) -> None:
         """Start nothing, let what runs end within the time, release the rest, have all of it written.
@@ -171,7 +175,8 @@ class Worker:
                 await self.recorder.idle.wait()
                 self.executor.tell_waits()
                 await self.account.keep(self.session.records)
-                await queue.unregister(self.session.records, [self.session.worker_id, *self.session.earlier])
+                if not self.recorder.unwritten():  # else the supervisor looks at what is laid aside
+                    await queue.unregister(self.session.records, [self.session.worker_id, *self.session.earlier])
                 await queue.wake(self.session.records, back=True)
         except (TimeoutError, psycopg.OperationalError):
             log.warning("ended before everything was written; the supervisor releases the rest")

@@ -33,8 +33,9 @@ class Recorder:
 
     def __init__(self, settings: Settings, session: Session, section: Section) -> None:
         self.settings, self.session, self.section = settings, session, section
-        self.ends, self.returns, self.locked = Lane(), Lane(), Lane()
+        self.ends, self.returns, self.laid_aside = Lane(), Lane(), Lane()
         self.idle = asyncio.Event()
+        """Set while there is nothing to write, but for what is laid aside."""
         self.idle.set()
         self.on_requeued: Callable[[Iterable[Job]], None] = lambda jobs: None
         """Called when something went back into the queue, with what stands again where it stood."""
@@ -46,7 +47,7 @@ class Recorder:
         """Called when slots came free."""
 
     def add(self, ended: Ended) -> None:
-        """What has no slot was never started: it goes back."""
+        """What has no slot was never started: it goes back, for which claims wait."""
         (self.returns if ended.slot is None else self.ends).add(ended)
         self.idle.clear()
 
@@ -64,43 +65,46 @@ class Recorder:
         while True:
             await lane.news.wait()
             while lane.waiting:
-                async with lane.turn:
-                    batch = lane.next()
-                    await write(batch)
-                    for ended in self.past_locked(batch):
-                        if ended.slot is not None:
-                            self.section.clear(ended.slot)
-                    lane.writing = []
+                batch = lane.next()
+                await write(batch)
+                for ended in self.not_aside(batch):
+                    if ended.slot is not None:
+                        self.section.clear(ended.slot)
+                lane.writing = []
                 self.on_written()
             lane.news.clear()
-            if not self.unwritten():
+            if not self.ends.words() and not self.returns.words():
                 self.idle.set()
 
     async def look_for_free(self) -> None:
         """Words whose rows somebody has locked come again when he lets go. Until then they keep their slots."""
         while True:
-            await self.locked.news.wait()
+            await self.laid_aside.news.wait()
             await asyncio.sleep(LOCKED_SECONDS)
-            words = self.locked.next()
+            words = self.laid_aside.next()
             ids = await self.session.attempt(lambda: queue.locked(self.session.records, ids_of(words)))  # noqa: B023
-            async with self.ends.turn, self.returns.turn:  # the batch that they were laid aside of is through
-                for ended in words:
-                    (self.locked if ended.job.id in ids else self.ends).add(ended)
-                self.locked.writing = []
-            if not self.locked.waiting:
-                self.locked.news.clear()
+            # Those of a batch that is not through would count as its own.
+            under_way = keys_of([*self.ends.writing, *self.returns.writing])
+            for ended in words:
+                stays = ended.job.id in ids or key_of(ended) in under_way
+                (self.laid_aside if stays else self.ends).add(ended)
+            self.laid_aside.writing = []
+            if self.ends.waiting:
+                self.idle.clear()
+            if not self.laid_aside.waiting:
+                self.laid_aside.news.clear()
 
-    def past_locked(self, batch: Sequence[Ended]) -> Sequence[Ended]:
+    def not_aside(self, batch: Sequence[Ended]) -> Sequence[Ended]:
         """Those of a batch that are not laid aside."""
-        aside = set(held_of(self.locked.words()))
-        return [ended for ended in batch if (ended.job.id, ended.job.attempt) not in aside] if aside else batch
+        aside = keys_of(self.laid_aside.words())
+        return [ended for ended in batch if key_of(ended) not in aside] if aside else batch
 
     def holds(self) -> set[tuple[Held, int]]:
         """((job, attempt), worker id) of all that is not written yet."""
-        return {((each.job.id, each.job.attempt), each.worker_id) for each in self.unwritten()}
+        return keys_of(self.unwritten())
 
     def unwritten(self) -> list[Ended]:
-        return [*self.ends.words(), *self.returns.words(), *self.locked.words()]
+        return [*self.ends.words(), *self.returns.words(), *self.laid_aside.words()]
 
     async def put(
         self, write: Write, words: Sequence[Ended], connection: Connecting | None = None, begun: int | None = None
@@ -111,7 +115,7 @@ class Recorder:
 
         async def write_free(part: Sequence[Ended]) -> None:
             generation = self.session.generation if begun is None else begun
-            while part := self.past_locked(part):
+            while part := self.not_aside(part):
                 try:
                     written = await self.session.attempt(lambda: write(part), psycopg.errors.LockNotAvailable)
                 except psycopg.errors.LockNotAvailable as error:
@@ -147,7 +151,7 @@ class Recorder:
         ids = await self.session.attempt(lambda: queue.locked(connection(), ids_of(part)))
         if ids:
             log.warning("somebody has locked the rows of jobs that ended: written when he lets go", job_ids=sorted(ids))
-            self.locked.add(*(ended for ended in part if ended.job.id in ids))
+            self.laid_aside.add(*(ended for ended in part if ended.job.id in ids))
         else:  # he has just let go; or he has locked a table
             if self.session.seldom.allows(error):
                 log.warning("the database did not do it; trying again", error=logs.said(error))
@@ -165,7 +169,7 @@ class Recorder:
     async def give_back(self, batch: list[Ended]) -> None:
         for worker_id, own in by_worker(batch).items():
             await self.release(worker_id, own, lambda: self.session.claims)
-        self.on_requeued(each.job for each in self.past_locked(batch))
+        self.on_requeued(each.job for each in self.not_aside(batch))
         self.on_returned(len(batch))  # also those that are laid aside: claims must not wait for them
 
     async def complete(self, worker_id: int, succeeded: list[Ended]) -> None:
@@ -212,11 +216,13 @@ class Recorder:
         async def write(part: Sequence[Ended]) -> set[int]:
             put_off, logs = [put_off_by(ended) for ended in part], [ended.log for ended in part]
             written = set(await queue.snooze(self.session.records, worker_id, put_off, logs))
-            telemetry.publish("job.snoozed", count=len(written), each=partial(named, part))
+            if written:
+                through = [ended for ended in part if ended.job.id in written]
+                telemetry.publish("job.snoozed", count=len(through), each=partial(named, through))
             return written
 
         refused = await self.put_moving(write, snoozed)
-        through = self.past_locked(snoozed)
+        through = self.not_aside(snoozed)
         self.on_left(ended.job for ended in through)
         tell_ended("snoozed", through)
         queue.left_running([((each.job.id, each.job.attempt), why) for each, why in refused])
@@ -241,7 +247,7 @@ class Recorder:
             plain = replace(ended, outcome=without_text(ended.outcome), log=None)
             refused = await self.put_moving(write, [plain])
             queue.left_running([((each.job.id, each.job.attempt), why) for each, why in refused])
-        through = self.past_locked(failed)
+        through = self.not_aside(failed)
         tell_ended("failed", [each for each in through if isinstance(each.outcome, Failed)])
         tell_ended("discarded", [each for each in through if isinstance(each.outcome, Discard)])
         self.on_requeued(())
@@ -284,6 +290,15 @@ def put_off_by(ended: Ended) -> tuple[int, int, float]:
     """(id, attempt, seconds) of one whose handler said Snooze."""
     assert isinstance(ended.outcome, Snooze)
     return ended.job.id, ended.job.attempt, ended.outcome.seconds
+
+
+def key_of(ended: Ended) -> tuple[Held, int]:
+    """After a crash of Postgres the same attempt may be given out again, to another identity."""
+    return (ended.job.id, ended.job.attempt), ended.worker_id
+
+
+def keys_of(words: Iterable[Ended]) -> set[tuple[Held, int]]:
+    return {key_of(ended) for ended in words}
 
 
 def held_of(ended: Sequence[Ended]) -> list[Held]:

@@ -26,8 +26,9 @@ from .slots import ENDED, STARTED, SUCCEEDED, Noted, Section
 log = logs.get(__name__)
 Item = TypeVar("Item")
 
-LOCKED_PAUSES = (0.0, 0.05, 0.2, 0.5)
-"""Seconds before each look whether a row is still locked."""
+LOCKED_PAUSES = (0.0, 0.05, 0.2, 0.5, 0.75, 1.0)
+"""Seconds before each look whether a row is still locked. In all more than LOCK_SECONDS: while a statement of the dead
+one waits for one row, it has locked others."""
 GRACE_SECONDS = 5.0
 """How long after its limit an attempt that does not end may keep its process."""
 STILL_SECONDS_MAX = 30.0

@@ -72,7 +72,7 @@ class Scheduler:
                 self.wake.clear()
                 await self.wait(self.wake)
                 continue
-            # A lone worker lets the word be written first: else the last job would be beside the next, in the notes.
+            # A lone worker lets the word be written first (or laid aside): else the last job would be beside the next.
             wanted = 0 if self.lone and self.recorder.ends.words() else min(BATCH, self.executor.wanted())
             if wanted == 0:
                 self.executor.room.clear()

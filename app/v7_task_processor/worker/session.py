@@ -43,7 +43,8 @@ HOT = {
     "jit": "off",
 }
 # Where somebody has locked the row of one job (a psql that was left open), the others must not wait for him.
-RECORDS = {**HOT, "lock_timeout": "1s"}
+LOCK_SECONDS = 2.0
+RECORDS = {**HOT, "lock_timeout": f"{LOCK_SECONDS}s"}
 # Only transactions that do nothing but claim may be lost in a crash: the job is then simply queued.
 CLAIMS = {**RECORDS, "synchronous_commit": "off"}
 
@@ -165,11 +166,11 @@ class Session:
         known = self.holds()
         lost: dict[int, list[Held]] = {}
         rows = await queue.held_by(connection, self.earlier)
-        locked = await queue.locked(connection, [row.id for row in rows]) if rows else set()
-        for row in rows:
-            held = (row.id, row.attempt)
-            if row.id not in locked and (held, row.worker_id) not in known:
-                lost.setdefault(row.worker_id, []).append(held)
+        unknown = [row for row in rows if ((row.id, row.attempt), row.worker_id) not in known]
+        locked = await queue.locked(connection, [row.id for row in unknown]) if unknown else set()
+        for row in unknown:
+            if row.id not in locked:
+                lost.setdefault(row.worker_id, []).append((row.id, row.attempt))
         for worker_id, held_jobs in lost.items():
 
             async def release(part: Sequence[Held], worker_id: int = worker_id) -> None:

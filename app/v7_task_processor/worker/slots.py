@@ -22,7 +22,7 @@ MAGIC = 0x7637_0001
 HEADER, SECTION_HEADER, SLOT = 8, 8, 4
 NOTE = struct.Struct("4q")
 FREE, STARTED, SUCCEEDED, ENDED = range(4)
-"""States of a slot. SUCCEEDED and ENDED (any other outcome): the handler is through, the database not yet told."""
+"""States of a slot. SUCCEEDED and ENDED (else, but for a Release): the handler is through, the database not told."""
 CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 LOOK_GAP_SECONDS_MAX = 5.0
 """A supervisor that did not look for so long stood still, and most likely all of its node."""
@@ -196,6 +196,10 @@ class Section:
     def end(self, slot: int, *, succeeded: bool) -> None:
         """Note that its handler is through."""
         self.view[slot + 3] = SUCCEEDED if succeeded else ENDED
+
+    def unstart(self, slot: int) -> None:
+        """Note that it goes back as if it had not started. It keeps its slot until `clear`."""
+        self.view[slot + 3] = FREE
 
     def doubt(self, slot: int) -> None:
         """Note that it seems to be through only since this process ends, perhaps by its doing."""
