@@ -256,7 +256,7 @@ def post(address: tuple[str, int], body: object, **headers: str) -> tuple[int, s
 
 
 def get(address: tuple[str, int], path: str) -> int:
-    connection = http.client.HTTPConnection(*address, timeout=5)
+    connection = http.client.HTTPConnection(*address, timeout=20)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()

@@ -90,11 +90,13 @@ def test_sessions_made_while_writing_was_forbidden_do_not_keep_to_it(
             while time.monotonic() < forbidden_at + OUTAGE_SECONDS:
                 assert post(address, EVENT)[0] == 500
                 assert get(address, "/readyz") == 503
+            before = len(one.starts())
             admin.execute("alter database v7 reset default_transaction_read_only")
         began = time.monotonic()
         wait_until(lambda: post(address, EVENT)[0] == 200, "events are taken again")
-        wait_for_end(cluster.socket_url)
+        wait_until(lambda: len(one.starts()) > before, "jobs are started again")
         seconds = time.monotonic() - began
+        wait_for_end(cluster.socket_url)
         record_property("recovery_seconds", round(seconds, 2))
         check_log(one, processes=3)
         assert one.stop() == 0

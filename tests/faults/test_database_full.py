@@ -75,7 +75,7 @@ def test_there_is_no_room_for_tables(
             told.append(post(address, BULKY))
             return told[-1]
 
-        slow = enqueue(cluster.url, {"do": "sleep", "seconds": 3, "filling": "x" * 500}, count=60)
+        slow = enqueue(cluster.url, {"do": "sleep", "seconds": 8, "filling": "x" * 500}, count=60)
         wait_until(lambda: len(one.starts()) == 61, "all run")
         with filled(disk):
             refused = wait_until(lambda: (answer := tell())[0] != 200 and answer, "full")

@@ -77,7 +77,7 @@ def test_a_role_with_timeouts_that_all_our_statements_exceed(hostile: str, clust
 @pytest.mark.slow
 def test_a_role_that_may_not_wait_for_a_lock(hostile: str, cluster: Cluster, tmp_path: Path) -> None:
     """An event that waits its turn behind somebody's lock is added, and what has ended is written."""
-    slow = enqueue(cluster.socket_url, {"do": "sleep", "seconds": 0.5})
+    slow = enqueue(cluster.socket_url, {"do": "sleep", "seconds": 5})
     with node(tmp_path / "node", hostile, "run") as one:
         address = one.address()
         wait_until(one.starts, "it runs")

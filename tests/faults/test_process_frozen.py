@@ -104,6 +104,12 @@ def test_a_frozen_node_that_wakes_after_its_rescue_changes_nothing(
     check_books(database_url, frozen, other)
 
 
+PATIENT_CLAIMS = """
+from v7_task_processor.worker.session import CLAIMS
+CLAIMS["lock_timeout"] = "60s"  # the server goes on counting while its client is frozen
+"""
+
+
 @pytest.mark.fault(5)
 @pytest.mark.slow
 def test_a_frozen_node_that_reads_the_answer_of_its_claim_after_its_rescue_starts_nothing_of_it(
@@ -111,13 +117,14 @@ def test_a_frozen_node_that_reads_the_answer_of_its_claim_after_its_rescue_start
 ) -> None:
     """The claim waits for a lock, the node is frozen, the claim commits: its answer lies in the socket."""
     with (
-        node(tmp_path / "a", database_url, handlers=HOLDS) as frozen,
+        node(tmp_path / "a", database_url, handlers=PATIENT_CLAIMS + HOLDS) as frozen,
         psycopg.connect(database_url) as admin,
     ):
         wait_until(lambda: node_ids(database_url) and frozen.said(), "it works")
         [node_id] = node_ids(database_url)
         enqueue(database_url, {})
         wait_until(lambda: frozen.noted("end"), "it has done the first")
+        wait_for_end(database_url)
         admin.execute("lock table v7.jobs in share mode")
         wait_until(lambda: claim_waits(database_url), "its next claim waits for the lock")
         frozen.signal_tree(signal.SIGSTOP)
@@ -170,7 +177,7 @@ def test_workers_whose_supervisor_is_frozen_start_nothing_before_others_take_the
         assert "given this one up" in frozen.said()
         assert node_id not in node_ids(database_url)
         wait_for_end(database_url, 120)
-    assert 10 - age_seconds - 1 < last_word_seconds < 12
+    assert 10 - age_seconds - 5 < last_word_seconds < 12
     assert 15 - age_seconds - 0.5 < rescued_seconds < 30
     assert seconds < 15
     started = [job_id for job_id, _, _ in frozen.starts()]
@@ -200,7 +207,7 @@ async def test_a_claim_that_is_answered_when_others_may_have_taken_its_jobs_star
 
 
 PATIENT = """
-@handler(timeout_seconds=4)
+@handler(timeout_seconds=12)
 async def patient(job):
     note("start", job)
     for _ in range(20):
@@ -217,7 +224,7 @@ def test_the_time_in_which_all_of_a_node_stood_still_is_not_its_handlers(databas
     with node(tmp_path / "node", database_url, handlers=PATIENT) as one:
         wait_until(lambda: len(one.starts()) == 5, "they run")
         one.signal_tree(signal.SIGSTOP)
-        time.sleep(8)  # what is tested is time that passes
+        time.sleep(16)  # what is tested is time that passes
         one.signal_tree(signal.SIGCONT)
         wait_for_end(database_url)
         assert one.stop() == 0

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import time
+from collections import Counter
 from datetime import datetime
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def test_each_of_two_versions_claims_only_what_it_knows(database_url: str, tmp_p
     assert sorted(job_id for job_id, _, _ in new.starts()) == fours
     state = {row[0]: row[1:] for row in jobs(database_url, "id, status, retry_count, attempt")}
     assert {state[job_id] for job_id in unknown} == {("queued", 0, 0)}
-    assert {state[job_id] for job_id in threes + fours} == {("succeeded", 0, 1)}
+    assert {state[job_id][:2] for job_id in threes + fours} == {("succeeded", 0)}
 
 
 DIES_EARLY = """
@@ -146,7 +147,8 @@ if os.path.exists("broken"):
 @handler()
 async def hold(job):
     note("start", job)
-    if job.attempt == 1:
+    if not os.path.exists(f"held-{job.id}"):  # not by its attempt: it may have been claimed before, and given back
+        open(f"held-{job.id}", "w").close()
         await asyncio.sleep(1000)
 """
 LONE_DEATH = re.compile(r"(\S+) .*a process cannot start .*role=.lone worker")
@@ -168,12 +170,12 @@ def test_a_worker_for_suspects_that_dies_at_every_start_is_started_ever_more_slo
             return [datetime.fromisoformat(each) for each in LONE_DEATH.findall(one.said())]
 
         wait_until(lambda: len(deaths()) >= 5, "it was started five times")
-        pauses = [(later - earlier).total_seconds() for earlier, later in itertools.pairwise(deaths())]
+        pauses = [(later - earlier).total_seconds() for earlier, later in itertools.pairwise(deaths()[:5])]
         assert [pause >= least for pause, least in zip(pauses, PAUSES_SECONDS, strict=False)] == [True] * 4
         (one.folder / "broken").unlink()
         wait_until(lambda: {row[1:] for row in jobs(database_url)} == {("succeeded", 0)}, "all have ended")
         assert one.stop() == 0
-    assert sorted(job_id for job_id, attempt, _ in one.starts() if attempt == 2) == ids
+    assert Counter(job_id for job_id, _, _ in one.starts()) == dict.fromkeys(ids, 2)
 
 
 @pytest.mark.fault(22)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from v7_task_processor import Discard, Snooze, database
+from v7_task_processor import Discard, Snooze, database, queue
 from v7_task_processor.queue import Connection
 from v7_task_processor.worker import recorder
 from v7_task_processor.worker.outcome import Ended, Outcome, Release
@@ -32,7 +32,7 @@ OUTCOMES: dict[str, tuple[Outcome | None, str]] = {
 
 
 async def eventually(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not holds():
             await asyncio.sleep(0.01)
 
@@ -95,6 +95,7 @@ async def test_a_word_that_waits_for_a_hand_holds(
     await add(connection, 3)
     jobs = await bench.take(3)
     async with await database.connect(database_url) as hand:
+        await bench.session.records.execute("set lock_timeout = 0")
         await hand.execute("begin")
         await hand.execute("update v7.jobs set priority = 3 where id = %s", [jobs[1].id])
         for job in jobs:
@@ -133,6 +134,23 @@ async def test_a_batch_that_takes_long_after_it_was_laid_aside(
     assert [each for each, *_ in await rows(connection, STATES)] == ["succeeded", "queued", "scheduled"]
 
 
+@pytest.mark.fault(34)
+async def test_whose_first_try_has_locked_it_and_lands_after_a_break(
+    bench: Recording, connection: Connection, database_url: str, told: list[tuple[str, Any]]
+) -> None:
+    """Its backend waits for a standby, when we have long given up its connection: nobody took the job away."""
+    await add(connection)
+    (job,) = await bench.take(1)
+    identity = bench.session.worker_id
+    async with await database.connect(database_url) as first, first.transaction():
+        assert await queue.complete(first, identity, [(job.id, job.attempt)], kept=True) == 1
+        bench.say(job, None)
+        await eventually(lambda: bool(bench.recorder.laid_aside.words()))
+        await bench.session.renew(bench.session.generation)
+    await bench.written()
+    assert "job.taken_away" not in dict(told)
+
+
 async def test_beside_one_that_is_refused(
     bench: Recording, connection: Connection, database_url: str, told: list[tuple[str, Any]]
 ) -> None:
@@ -160,7 +178,7 @@ async def test_a_table_that_is_locked_is_waited_for(
         for job in jobs:
             bench.say(job, None)
         began = await started(connection, bench)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while await started(connection, bench) == began:
                 await asyncio.sleep(0.01)
         assert not bench.recorder.laid_aside.words()
@@ -185,7 +203,7 @@ async def test_after_a_break_what_is_locked_is_left_alone(
     await add(connection, 2)
     jobs = await bench.take(2)
     async with locked(database_url, jobs[0].id):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await bench.session.renew(bench.session.generation)
         assert [each for each, *_ in await rows(connection, STATES)] == ["running", "queued"]
 

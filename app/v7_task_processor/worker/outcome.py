@@ -1,6 +1,7 @@
 """How an attempt ended."""
 
 import inspect
+import sys
 from typing import NamedTuple
 
 import msgspec
@@ -9,6 +10,7 @@ from ..handlers import MESSAGE_CHARS_MAX, Described, clean, describe
 from ..job import Discard, Job, Snooze
 
 SNOOZE_SECONDS_MAX = 100 * 365 * 86400
+UNTRIED = sys.maxsize
 
 
 class Failed(NamedTuple):
@@ -41,7 +43,7 @@ class Ended(msgspec.Struct, frozen=True):
     """An attempt that is through, and the word about it that the database has not heard yet.
 
     `slot` is None where it had not started; `outcome` is None where it succeeded; `seconds` is how long it ran; `log`
-    is what it logged, None: nothing.
+    is what it logged, None: nothing; `begun` is the generation of the session in which its writing was tried first.
     """
 
     job: Job
@@ -50,6 +52,7 @@ class Ended(msgspec.Struct, frozen=True):
     outcome: Outcome | None
     seconds: float = 0.0
     log: str | None = None
+    begun: int = UNTRIED
 
 
 def outcome_of(answer: object) -> Outcome | None:

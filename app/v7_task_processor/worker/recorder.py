@@ -107,22 +107,22 @@ class Recorder:
         return [*self.ends.words(), *self.returns.words(), *self.laid_aside.words()]
 
     async def put(
-        self, write: Write, words: Sequence[Ended], connection: Connecting | None = None, begun: int | None = None
+        self, write: Write, words: Sequence[Ended], connection: Connecting | None = None
     ) -> list[tuple[Ended, Exception]]:
         """Write words, over whatever breaks; those that Postgres refuses, each with why. Those whose rows somebody has
-        locked are laid aside: they must not keep the others. `begun`: the generation in which they were tried first."""
+        locked are laid aside: they must not keep the others."""
         chosen = connection or (lambda: self.session.records)
 
         async def write_free(part: Sequence[Ended]) -> None:
-            generation = self.session.generation if begun is None else begun
+            begun = min([self.session.generation, *(ended.begun for ended in part)])
             while part := self.not_aside(part):
                 try:
                     written = await self.session.attempt(lambda: write(part), psycopg.errors.LockNotAvailable)
                 except psycopg.errors.LockNotAvailable as error:
-                    await self.lay_aside(part, error, chosen)
+                    await self.lay_aside([replace(ended, begun=begun) for ended in part], error, chosen)
                     continue
                 # Words that find no row are void, and never repeated. After a break the first try may have landed.
-                if written < len(part) and generation == self.session.generation:
+                if written < len(part) and begun == self.session.generation:
                     telemetry.publish("job.taken_away", count=len(part) - written)
                 return
 
@@ -134,23 +134,25 @@ class Recorder:
         """The same for a statement that finds its rows by their places, and answers whose it found. The row that
         somebody changed by hand meanwhile is at another: its word is written once more."""
         missed: list[Ended] = []
-        begun = self.session.generation
+        now = self.session.generation
 
         async def once(part: Sequence[Ended]) -> int:
             written = await write(part)
-            missed.extend(ended for ended in part if ended.job.id not in written)
+            missed.extend(replace(ended, begun=min(now, ended.begun)) for ended in part if ended.job.id not in written)
             return len(part)
 
         async def again(part: Sequence[Ended]) -> int:
             return len(await write(part))
 
-        return [*await self.put(once, words), *await self.put(again, missed, begun=begun)]
+        return [*await self.put(once, words), *await self.put(again, missed)]
 
     async def lay_aside(self, part: Sequence[Ended], error: Exception, connection: Connecting) -> None:
         """Those of a batch whose rows are not free."""
         ids = await self.session.attempt(lambda: queue.locked(connection(), ids_of(part)))
         if ids:
-            log.warning("somebody has locked the rows of jobs that ended: written when he lets go", job_ids=sorted(ids))
+            log.warning(
+                "another session has locked the rows of jobs that ended; written when it ends", job_ids=sorted(ids)
+            )
             self.laid_aside.add(*(ended for ended in part if ended.job.id in ids))
         else:  # he has just let go; or he has locked a table
             if self.session.seldom.allows(error):

@@ -156,9 +156,7 @@ async def free_of_locks(connection: Connection, held: list[Running]) -> list[Run
         await asyncio.sleep(pause)
         if not held or not (locked := await queue.locked(connection, [job.id for job in held])):
             return held
-    log.warning(
-        "somebody has locked the rows of jobs of a dead worker: given back when he lets go", job_ids=sorted(locked)
-    )
+    log.warning("another session has locked the rows of a dead worker's jobs; given back later", job_ids=sorted(locked))
     return [job for job in held if job.id not in locked]
 
 
