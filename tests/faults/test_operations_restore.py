@@ -76,11 +76,12 @@ def test_a_restore_to_a_moment_in_the_past_works_off_the_queue(
         early = enqueue(archived.url, {}, count=20)
         wait_until(lambda: len(before.noted("end")) == 20, "the first are done")
         backup = base_backup(archived, tmp_path / "backup")
-        long = enqueue(archived.url, {"do": "sleep", "seconds": 3}, count=4)
+        long = enqueue(archived.url, {"do": "wait"}, count=4)
         waiting = enqueue(archived.url, {}, count=30)
         wait_until(lambda: len(before.starts()) == 24, "some run, the others wait")
         moment = str(value(archived, "select clock_timestamp()::text"))
         late = [post(address, EVENT)[0] for _ in range(5)]
+        (before.folder / "go").touch()
         wait_for_end(archived.url)
         done = {job_id for job_id, _, _ in before.noted("end")}
         newest = value(archived, "select max(id) from v7.all_jobs")
@@ -92,6 +93,8 @@ def test_a_restore_to_a_moment_in_the_past_works_off_the_queue(
     began = time.monotonic()
     with contextlib.closing(restored(backup, archive, moment)) as copy:
         assert value(copy, "select count(*) from v7.jobs") == len(long) + len(waiting)
+        (tmp_path / "after").mkdir()
+        (tmp_path / "after" / "go").touch()
         with node(tmp_path / "after", copy.url, "run", V7_CONCURRENCY=4) as after:
             (new,) = enqueue(copy.url, {})
             assert post(after.address(), EVENT)[0] == 200

@@ -59,7 +59,7 @@ def test_others_take_every_connection_of_a_node_that_runs(
         assert post(address, EVENT)[0] == 200
         wait_until(lambda: one.noted("end"), "it was handled")
         enqueue(small.url, {"do": "sleep", "seconds": 3}, count=20)
-        wait_until(lambda: len(one.starts()) == 17, "they run")
+        wait_until(lambda: len(one.starts()) >= 17, "they run")
         idlers = Idlers(small)
         with idlers.connections:
             while ours := idlers.ours(other_than=BEATING):
@@ -71,6 +71,9 @@ def test_others_take_every_connection_of_a_node_that_runs(
 
             wait_until(unready, "it says that it can take none")
             status, text = post(address, EVENT)
+            while status == 200:  # by a connection that a worker had, and gave up since
+                idlers.take_all()
+                status, text = post(address, EVENT)
             assert (status, text.partition(",")[0]) == (500, "The event could not be added")
             assert get(address, "/livez") == 200
             beat = idlers.beat()

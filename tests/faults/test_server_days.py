@@ -25,13 +25,14 @@ def test_the_partition_of_today_is_missing(
     """It is made on demand: by who completes, or by the supervisor for one that ended well in a worker that died."""
     with node(tmp_path / "node", cluster.url, "run", V7_RETRY_SECONDS=0) as one:
         address = one.address()
-        enqueue(cluster.url, {"do": "sleep", "seconds": 2}, count=10)
+        enqueue(cluster.url, {"do": "wait"}, count=10)
         wait_until(lambda: len(one.starts()) == 10, "they run")
         cluster.sql(DROP_ALL)
         began = time.monotonic()
         wait_until(lambda: get(address, "/readyz") == 503, "readyz says that it cannot complete")
         if dies:
             one.workers()[0].kill()
+        (one.folder / "go").touch()
         wait_for_end(cluster.url)
         wait_until(lambda: get(address, "/readyz") == 200, "it is ready again")
         record_property("recovery_seconds", time.monotonic() - began)
@@ -54,7 +55,10 @@ def test_a_node_comes_back_after_weeks_in_which_nobody_made_days(cluster: Cluste
         with psycopg.connect(cluster.url) as admin:
             admin.execute("lock table v7.finished_jobs in access exclusive mode")
             [job_id] = enqueue(cluster.url, {})
-            wait_until(lambda: len(one.noted("end")) == 2, "its word waits")
+            writing = (
+                "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%into v7.finished%'"
+            )
+            wait_until(lambda: cluster.sql(writing), "its word waits")
             one.kill_tree()
             admin.execute(DROP_ALL)  # before the lock is gone: its backend does not know yet that it is dead
         one.start()

@@ -53,11 +53,12 @@ def test_a_hundred_million_transactions_are_gone(cluster: Cluster, tmp_path: Pat
         subprocess.run(resetwal, check=True, capture_output=True)
         cluster.start()
         began = time.monotonic()
-        ((age,),) = cluster.sql("select age(xmin) from v7.jobs limit 1")
+        ((age,),) = cluster.sql("select age(xmin) from v7.alembic_version")
         assert int(str(age)) > 10**8 - 10**7
         enqueue(cluster.url, {}, count=10)
         wait_for_end(cluster.url)
         record_property("recovery_seconds", time.monotonic() - began)
         check_books(cluster.url, one)
         assert one.stop() == 0
-    assert [row[1:] for row in jobs(cluster.url, "id, status, attempt, retry_count")] == [("succeeded", 1, 0)] * 20
+        assert len(one.starts()) == 20
+    assert [row[1:] for row in jobs(cluster.url)] == [("succeeded", 0)] * 20
