@@ -125,8 +125,7 @@ class Clients:
         while not self.stopped.is_set():
             n = self.number()
             event = self.event(chance, n)
-            # The first client's never has a key: who rests between tries does not see when events are taken again.
-            key = f"key-{self.seed}-{n}" if number and chance.random() < 0.5 else None
+            key = f"key-{self.seed}-{n}" if chance.random() < 0.5 else None
             for again in range(TRIES_MAX if key else 1):
                 connection, status = self.send(connection or self.connect(chance), n, event, key)
                 if (status is not None and status < 500) or self.stopped.wait(0.2 * 2**again):
