@@ -34,27 +34,13 @@ def test_running_rows_are_queued_and_deleted_by_hand(cluster: Cluster, tmp_path:
     assert sum(int(count) for line in taken_away for count in re.findall(r"count=(\d+)", line)) == 2
 
 
-WAITS = """
-@handler(event_type_id=2)
-async def wait_for_the_word(job):
-    note("start", job)
-    while not os.path.exists("go"):
-        await asyncio.sleep(0.02)
-    note("end", job)
-
-@handler()
-async def quick(job):
-    note("start", job)
-"""
-
-
 @pytest.mark.parametrize("killed", [False, True])
 @pytest.mark.fault(79)
 def test_a_row_stays_locked_in_a_psql_that_was_left_open(database_url: str, tmp_path: Path, killed: bool) -> None:
     """Only its own end waits for that; where its worker is killed meanwhile, only its own requeue."""
-    held, beside = (enqueue(database_url, {}, event_type_id=2)[0] for _ in range(2))
+    held, beside = (enqueue(database_url, {"do": "wait"})[0] for _ in range(2))
     done = "select count(*) from v7.finished_jobs"
-    with node(tmp_path / "node", database_url, handlers=WAITS) as one, psycopg.connect(database_url) as psql:
+    with node(tmp_path / "node", database_url) as one, psycopg.connect(database_url) as psql:
         wait_until(lambda: len(one.starts()) == 2, "they run")
         first = dict(jobs(database_url, "id, attempt"))
         psql.execute("select from v7.jobs where id = %s for update", [held])

@@ -6,7 +6,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ..nodes import Node, check_books, enqueue, failures, jobs, node, wait_for_end, wait_until
+from ..nodes import EVERYTHING, Node, check_books, enqueue, failures, jobs, node, wait_for_end, wait_until
 from .looks import Record
 
 
@@ -47,13 +47,6 @@ def test_a_hundred_suspects_have_a_lane_for_each_worker_and_hold_up_nobody(
 
 LEAVES_A_BOMB = """
 @handler(event_type_id=2)
-async def wait_for_the_word(job):
-    note("start", job)
-    while not os.path.exists("go"):
-        await asyncio.sleep(0.02)
-    note("end", job)
-
-@handler()
 async def leave_a_bomb(job):
     note("start", job)
     asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGKILL)
@@ -67,11 +60,11 @@ def test_who_kills_its_process_after_it_failed_is_charged_and_not_who_ran_beside
     database_url: str, tmp_path: Path, ends: str
 ) -> None:
     """Before the database had heard of the failure."""
-    (beside,) = enqueue(database_url, {}, event_type_id=2)
-    handlers = LEAVES_A_BOMB.format(ends=ends)
+    (beside,) = enqueue(database_url, {"do": "wait"})
+    handlers = EVERYTHING + LEAVES_A_BOMB.format(ends=ends)
     with node(tmp_path / "node", database_url, handlers=handlers, V7_MAX_RETRIES=2, V7_RETRY_SECONDS=0) as one:
         wait_until(lambda: one.starts(), "one runs")
-        (bomb,) = enqueue(database_url, {})
+        (bomb,) = enqueue(database_url, {}, event_type_id=2)
         wait_until(lambda: len(one.starts()) > 2, "one of them runs again, alone")
         (one.folder / "go").touch()
         wait_for_end(database_url)
