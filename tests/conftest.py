@@ -74,18 +74,19 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def template(server_url: str) -> Iterator[str]:
-    """The name of a database that is migrated and empty."""
+    """What the names of databases that are migrated and empty begin with; the rest is the day of each."""
     with psycopg.connect(server_url, autocommit=True) as admin:
-        admin.execute(f"create database {TEMPLATE}")
-        database.migrate(named(server_url, TEMPLATE))
         yield TEMPLATE
-        admin.execute(f"drop database {TEMPLATE} with (force)")
+        made = admin.execute("select datname from pg_database where starts_with(datname, %s)", [TEMPLATE])
+        for (name,) in made.fetchall():
+            admin.execute(f"drop database {name} with (force)")
 
 
 @pytest.fixture
 def empty_database_url(server_url: str) -> Iterator[str]:
     """A database without our schema."""
-    yield from fresh(server_url, "template1")
+    with psycopg.connect(server_url, autocommit=True) as admin:
+        yield from copied(server_url, admin, "template1")
 
 
 @pytest.fixture
@@ -95,13 +96,28 @@ def database_url(server_url: str, template: str) -> Iterator[str]:
 
 
 def fresh(server_url: str, template: str) -> Iterator[str]:
-    name = f"v7_test_{uuid.uuid4().hex[:12]}"
+    """A migrated, empty database. Its history has the days from today on, though midnight may have come since the
+    first was made."""
     with psycopg.connect(server_url, autocommit=True) as admin:
-        admin.execute(f"create database {name} template {template}")
-        try:
-            yield named(server_url, name)
-        finally:
-            admin.execute(f"drop database {name} with (force)")
+        yield from copied(server_url, admin, of_today(server_url, admin, template))
+
+
+def of_today(server_url: str, admin: psycopg.Connection, template: str) -> str:
+    """The template of the server's day, made where it is the first to be asked for."""
+    ((name,),) = admin.execute("select %s || to_char(now() at time zone 'UTC', '_YYYYMMDD')", [template])
+    if not admin.execute("select from pg_database where datname = %s", [name]).rowcount:
+        admin.execute(f"create database {name}")
+        database.migrate(named(server_url, name))
+    return str(name)
+
+
+def copied(server_url: str, admin: psycopg.Connection, source: str) -> Iterator[str]:
+    name = f"v7_test_{uuid.uuid4().hex[:12]}"
+    admin.execute(f"create database {name} template {source}")
+    try:
+        yield named(server_url, name)
+    finally:
+        admin.execute(f"drop database {name} with (force)")
 
 
 def named(server_url: str, name: str) -> str:
