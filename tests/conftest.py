@@ -121,8 +121,11 @@ def copied(server_url: str, admin: psycopg.Connection, source: str) -> Iterator[
 
 
 def named(server_url: str, name: str) -> str:
-    """The same server, another database. A libpq string: DATABASE_URL takes it as it takes a URL."""
-    return make_conninfo("", **{**conninfo_to_dict(server_url), "dbname": name})
+    """The same server, another database. A libpq string: DATABASE_URL takes it as it takes a URL.
+
+    Whoever connects waits for as long as this machine stalls: the product's few seconds have tests of their own.
+    """
+    return make_conninfo("", **{**conninfo_to_dict(server_url), "dbname": name, "connect_timeout": "60"})
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -30,9 +31,12 @@ PATIENCE_SECONDS = 60.0
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
+    """One that nobody has, of those below what the kernel gives to whoever asks for any: so that no connection takes it
+    before its server does, or while that is started again."""
+    while True:
+        port = 12_000 + secrets.randbelow(18_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def sql(url: str, statement: str, *values: object) -> list[tuple[Any, ...]]:

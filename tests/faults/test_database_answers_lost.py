@@ -184,7 +184,7 @@ async def test_one_connection_of_a_worker_breaks_while_its_other_one_waits(
                     await until_waiting(admin, session.claims)
                     await cut(admin, session.records)
                     await session.attempt(lambda: session.records.execute("select 1"))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 if broken == "records":
                     bench.say((await claim)[0], None)
                 await bench.written()

@@ -171,4 +171,4 @@ def test_while_it_starts_and_waits_for_a_lock(database_url: str, tmp_path: Path)
             wait_until(lambda: observer.execute(waiting).fetchone() == (1,), "it waits for its place in the register")
             told_at = time.monotonic()
             assert one.stop() == 0
-            assert time.monotonic() - told_at < 5
+            assert time.monotonic() - told_at < 20, "and not as long as the lock is held"

@@ -9,7 +9,6 @@ import pytest
 
 from v7_task_processor.worker.executor import BEAT_AGE_SECONDS_MAX
 from v7_task_processor.worker.outcome import Release
-from v7_task_processor.worker.slots import now
 
 from ..nodes import Node, check_books, enqueue, jobs, node, wait_for_end, wait_until
 from ..worker.bench import Bench
@@ -193,15 +192,17 @@ def pid_of(url: str, node_id: int) -> int:
 
 
 @pytest.mark.fault(5, 6)
-async def test_a_claim_that_is_answered_when_others_may_have_taken_its_jobs_starts_nothing(tmp_path: Path) -> None:
-    bench = Bench(tmp_path)
+async def test_a_claim_that_is_answered_when_others_may_have_taken_its_jobs_starts_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path).on_its_clock(monkeypatch)
     started: list[int] = []
     bench.handle(lambda job: started.append(job.id))
-    bench.notes.beat(now() - BEAT_AGE_SECONDS_MAX - 1)
+    bench.notes.beat(bench.time - BEAT_AGE_SECONDS_MAX - 1)
     bench.add(1, 2)
     assert bench.outcomes() == [Release(), Release()]
     bench.executor.returned(2)
-    bench.notes.beat(now())
+    bench.notes.beat(bench.time)
     assert await bench.run(3) == [Release(), Release(), None]
     assert started == [3]
 

@@ -246,7 +246,7 @@ async def test_a_job_that_finds_no_thread_goes_back_uncharged_and_its_process_st
     def refuse(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    bench = Bench(tmp_path)
+    bench = Bench(tmp_path).on_its_clock(monkeypatch)
     bench.handle(lambda job: None)
     monkeypatch.setattr(threading.Thread, "start", refuse)
     bench.add(1, 2)
@@ -255,11 +255,13 @@ async def test_a_job_that_finds_no_thread_goes_back_uncharged_and_its_process_st
 
 
 @pytest.mark.fault(14)
-async def test_who_asks_for_a_thread_in_vain_fails_and_its_process_starts_nothing_more(tmp_path: Path) -> None:
+async def test_who_asks_for_a_thread_in_vain_fails_and_its_process_starts_nothing_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def ask(_: Job) -> None:
         raise RuntimeError("can't start new thread")
 
-    bench = Bench(tmp_path)
+    bench = Bench(tmp_path).on_its_clock(monkeypatch)
     bench.handle(ask)
     (outcome,) = await bench.run(1)
     assert error_of(outcome) == ("RuntimeError", "can't start new thread")

@@ -72,7 +72,7 @@ def test_handlers_that_hang_at_import_do_not_hold_up_a_drain(database_url: str, 
         wait_until(one.starts, "it hangs")
         began = time.monotonic()
         assert one.stop() == 0
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 20, "and not V7_SHUTDOWN_SECONDS"
 
 
 @pytest.mark.fault(19)

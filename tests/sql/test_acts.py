@@ -115,7 +115,7 @@ async def test_workers_are_told_of_what_runs_and_of_what_came(connection: Connec
         await queue.cancel(connection, await job_that_is(connection, "queued"))
         await queue.cancel(connection, await job_that_is(connection, "running"))
         await queue.retry(connection, await job_that_is(connection, "scheduled"))
-        heard = [notice.payload async for notice in listening.notifies(timeout=10, stop_after=2)]
+        heard = [notice.payload async for notice in listening.notifies(timeout=60, stop_after=2)]
     assert heard == ["cancelled", "jobs"]
 
 

@@ -19,7 +19,7 @@ async def scheduled(connection: Connection, seconds: float, priority: int = 0) -
 
 
 async def test_what_is_due_is_queued_in_the_order_in_which_it_came_due(connection: Connection) -> None:
-    third, first, second = [await scheduled(connection, seconds) for seconds in (-1, -3, -2)]
+    third, first, second = [await scheduled(connection, seconds) for seconds in (-60, -180, -120)]
     later = await scheduled(connection, 60)
     assert await queue.promote(connection, 100) == 3
     assert await one(connection, "status", later) == ("scheduled",)
@@ -45,7 +45,7 @@ async def test_it_goes_to_the_tail_of_its_priority(connection: Connection) -> No
 
 
 async def test_batches_begin_with_what_waits_longest(connection: Connection) -> None:
-    ids = [await scheduled(connection, seconds) for seconds in (-2, -3, -1)]
+    ids = [await scheduled(connection, seconds) for seconds in (-120, -180, -60)]
     for expected in (ids[1], ids[0], ids[2]):
         assert await queue.promote(connection, 1) == 1
         newest = await rows(connection, "select id from v7.jobs where status = 'queued' order by position desc limit 1")

@@ -284,7 +284,7 @@ async def test_a_copy_that_a_handler_makes_of_the_process_says_nothing(
         if pid:
             copy = psutil.Process(pid)
             try:
-                codes.append(copy.wait(10))
+                codes.append(copy.wait(60))
             finally:
                 if copy.is_running():
                     copy.kill()

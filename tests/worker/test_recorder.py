@@ -66,7 +66,7 @@ async def test_what_never_started_goes_back_while_the_end_of_another_waits(
         await connection.execute("lock table v7.finished_jobs in share mode")
         bench.say(ended, None)
         bench.recorder.add(Ended(unstarted, bench.session.worker_id, None, Release()))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while bench.called != ["requeued", "written"]:
                 await asyncio.sleep(0.01)
         assert await one(connection, "status", unstarted.id) == ("queued",)

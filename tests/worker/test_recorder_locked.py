@@ -217,7 +217,7 @@ async def test_after_a_break_no_standby_is_needed_to_see_what_is_locked(tmp_path
             await bench.session.open()
             known, _ = await bench.take(2)
             bench.session.holds = lambda: {((known.id, known.attempt), bench.session.earlier[0])}
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 await bench.session.renew(bench.session.generation)
             await bench.session.close()
             assert [each for each, *_ in await rows(connection, STATES)] == ["running", "queued", "dead"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ async def scheduling(
     session = Session(database_url, assignment, set)
     await session.open()
     notes = NodeMap.create(folder / "node.map", 1, 2 * BATCH)
-    notes.beat(now())
+    notes.beat(now() + 3600)  # nobody beats here
     section = notes.section(0)
     recorder = Recorder(settings, session, section)
     executor = Executor(settings, registry, section, recorder.add)
@@ -65,8 +66,9 @@ async def test_the_next_claim_is_on_its_way_before_what_the_last_one_took_starts
     registry.add(None, Handler(looks, True, None, None))
     await add(connection, BATCH + 1)
     async with scheduling(database_url, connection, tmp_path, registry) as scheduler:
+        scheduler.heeded_at = math.inf  # nobody tells it anything
         scheduler.executor.pace.rate = 1_000_000.0  # as after a while of handlers that never wait
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await scheduler.run()
     assert len(claiming) == BATCH
     assert claiming[0]
@@ -117,9 +119,10 @@ async def test_what_a_node_gives_back_as_it_is_drained_others_are_told_of(
         scheduling(database_url, connection, tmp_path, registry) as scheduler,
         await database.connect(database_url) as listener,
     ):
+        scheduler.heeded_at = math.inf  # else it hears after a while that it is not drained
         await listener.execute("listen v7")
         claiming = asyncio.create_task(scheduler.run())
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             async for notice in listener.notifies():
                 if notice.payload == "back":
                     break
@@ -136,7 +139,7 @@ async def test_without_a_listener_it_heeds_pauses_and_drains_all_the_same(
     monkeypatch.setattr(scheduler_module, "POLL_SECONDS", 0.02)
     registry, started = Registry(), []
     registry.add(None, Handler(lambda job: started.append(job.event_type_id), False, None, None))
-    async with scheduling(database_url, connection, tmp_path, registry) as scheduler, asyncio.timeout(30):
+    async with scheduling(database_url, connection, tmp_path, registry) as scheduler, asyncio.timeout(60):
         claiming = asyncio.create_task(scheduler.run())
         await connection.execute(
             "insert into v7.event_types (event_type_id, paused_at, paused_by) values (1, now(), 'ann')"
