@@ -47,6 +47,17 @@ def test_nodes_and_their_workers(reading: sa.Connection) -> None:
     assert beta.beat_age_seconds >= 3600
 
 
+@pytest.mark.parametrize("time", [None, "infinity", "-infinity", "200000-01-01"])
+def test_what_a_worker_runs_since_a_time_that_somebody_wrote(database_url: str, time: str | None) -> None:
+    populate(database_url)
+    with psycopg.connect(database_url) as writer:
+        writer.execute("update v7.jobs set claimed_at = %s::timestamptz where status = 'running'", [time])
+    with listing.reading(database_url) as reader:
+        [job] = [job for node in nodes(reader.exec_driver_sql, 9) for each in node.workers for job in each.jobs]
+    assert job.attempt == 1
+    assert job.seconds >= 0
+
+
 @pytest.mark.fault(68)
 def test_counts_stop_at_their_limit(reading: sa.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counts, "COUNT_MAX", 1)

@@ -193,6 +193,16 @@ async def test_what_runs_since_a_time_that_somebody_wrote(connection: Connection
     assert "and may for" not in found.why
 
 
+async def test_what_runs_since_a_time_that_somebody_has_emptied(connection: Connection, database_url: str) -> None:
+    worker_id = await serving(connection)
+    (job_id,) = await add(connection)
+    await take(connection, worker_id)
+    await connection.execute("update v7.jobs set claimed_at = null")
+    assert said(database_url, job_id, "running").startswith("runs on host:7 for N now (attempt 1), and may for N more")
+    await queue.unregister(connection, [node.id for node in await queue.nodes(connection)])
+    assert said(database_url, job_id, "abandoned").startswith("was taken N ago by a worker that is not registered")
+
+
 async def test_suspects(connection: Connection, database_url: str) -> None:
     await serving(connection)
     first, second = await add(connection, 2)

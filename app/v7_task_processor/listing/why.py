@@ -71,6 +71,11 @@ class Seen(NamedTuple):
             error=error_of(job), **fields,
         )  # fmt: skip
 
+    @property
+    def claimed_at(self) -> dt.datetime:
+        """Of what runs. Where somebody has emptied it by SQL: it was not taken before it came."""
+        return self.job.claimed_at or self.job.created_at
+
     def ago(self, time: dt.datetime) -> str:
         return span((self.moment - time).total_seconds())
 
@@ -114,16 +119,15 @@ def dead(seen: Seen) -> Why:
 
 def running(seen: Seen) -> Why:
     job = seen.job
-    assert job.claimed_at is not None
     node = next((node for node in seen.nodes for each in node.workers if each.id == job.worker_id), None)
     if node is None or not node.alive:
         return abandoned(seen, node)
     limits = node.timeouts or {}
     seconds = limits.get(str(job.event_type_id), limits.get(OTHER))
-    until = None if seconds is None else later(job.claimed_at, seconds)
+    until = None if seconds is None else later(seen.claimed_at, seconds)
     may = "" if until is None else left((until - seen.moment).total_seconds())
-    sentence = f"runs on {job.worker} for {seen.ago(job.claimed_at)} now (attempt {job.attempt}){may}."
-    return seen.says("running", sentence, since=job.claimed_at, until=until, worker=job.worker)
+    sentence = f"runs on {job.worker} for {seen.ago(seen.claimed_at)} now (attempt {job.attempt}){may}."
+    return seen.says("running", sentence, since=seen.claimed_at, until=until, worker=job.worker)
 
 
 def later(time: dt.datetime, seconds: float) -> dt.datetime | None:
@@ -140,15 +144,13 @@ def left(seconds: float) -> str:
 
 
 def abandoned(seen: Seen, node: NodeRow | None) -> Why:
-    job = seen.job
-    assert job.claimed_at is not None
     if node is None:
         gone = "that is not registered any more; a node will take it from there"
     else:
         silent = span(node.beat_age_seconds)
         gone = f"whose node has not been heard of for {silent}; another node will take it from there"
-    sentence = f"was taken {seen.ago(job.claimed_at)} ago by a worker {gone}."
-    return seen.says("abandoned", sentence, since=job.claimed_at, worker=job.worker)
+    sentence = f"was taken {seen.ago(seen.claimed_at)} ago by a worker {gone}."
+    return seen.says("abandoned", sentence, since=seen.claimed_at, worker=seen.job.worker)
 
 
 def scheduled(seen: Seen) -> Why:
