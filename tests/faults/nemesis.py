@@ -106,9 +106,16 @@ class Nemesis:
         return self.again(place)
 
     def again(self, place: Place) -> str:
+        """Start a node; once more where its start is refused, as a container is: a rare error may meet that too."""
         place.node.start(place.command)
         role = "workers" if place.command in ("worker", "run") else "apis"
-        assert until(lambda: self.lab.processes(place.name, role), BACK_SECONDS_MAX), place.node.said()[-3000:]
+
+        def works() -> bool:
+            if place.node.running.poll() is not None:
+                place.node.start(place.command)
+            return bool(self.lab.processes(place.name, role))
+
+        assert until(works, BACK_SECONDS_MAX), place.node.said()[-3000:]
         place.notice()
         return place.name
 
