@@ -75,7 +75,7 @@ def test_another_method(api: ApiProcess) -> None:
 
 
 async def reasons(api_port: int) -> object:
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         answer = await client.get(f"http://127.0.0.1:{api_port}/readyz")
         assert answer.status_code == 503
         return answer.json()
@@ -111,7 +111,7 @@ async def test_not_ready_without_a_day_to_complete_jobs_in(own_database_url: str
 
 
 async def test_many_who_ask_are_one_question_to_the_database(database_url: str) -> None:
-    async with serving(database_url) as api, httpx.AsyncClient() as client:
+    async with serving(database_url) as api, httpx.AsyncClient(timeout=60) as client:
         asked = [client.get(f"http://127.0.0.1:{api.port}/readyz") for _ in range(50)]
         looks = 0
         look = api.readiness.look

@@ -34,6 +34,18 @@ def errors(found: Scrape) -> dict[str, float | None]:
 NO_ERRORS = dict.fromkeys(PARTS, 0)
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scrape in this process has as long as this machine stalls: its limits are tested by name."""
+    for module, name in (
+        (scrape, "STATEMENT_SECONDS_MAX"),
+        (scrape, "PARTS_SECONDS_MAX"),
+        (metrics, "SCRAPE_SECONDS_MAX"),
+        (metrics, "KEEP_SECONDS_MAX"),
+    ):
+        monkeypatch.setattr(module, name, 60.0)
+
+
 def test_it_says_what_happened_and_how_the_tables_stand(own_database_url: str) -> None:
     populate(own_database_url)
     with process(own_database_url) as api:

@@ -202,7 +202,7 @@ def test_commands_name_the_scheme_by_which_a_proxy_was_asked(
     """One that is copied would send a key in clear."""
     key = {b"authorization": b"Bearer " + TOKEN.encode()}
     headers = {**key, b"x-forwarded-proto": said.encode(), b"host": b"v7.example"}
-    page = httpx.get(f"http://127.0.0.1:{guarded.port}{path}", headers=headers).text
+    page = httpx.get(f"http://127.0.0.1:{guarded.port}{path}", headers=headers, timeout=60).text
     assert set(re.findall("(https?)://v7.example", page)) == {scheme}
 
 
@@ -215,10 +215,18 @@ def test_who_put_a_proxy_before_it_that_changes_the_host_is_told_so(guarded_brow
 
 def test_a_token_in_the_header_needs_no_form(guarded: ApiProcess, populated_url: str) -> None:
     headers = {b"authorization": b"Bearer " + TOKEN.encode()}
-    assert httpx.post(f"http://127.0.0.1:{guarded.port}/dashboard/act", data=PAUSE, headers=headers).status_code == 303
+    assert (
+        httpx.post(
+            f"http://127.0.0.1:{guarded.port}/dashboard/act", data=PAUSE, headers=headers, timeout=60
+        ).status_code
+        == 303
+    )
     assert is_paused(populated_url)
     wrong = {"authorization": "Bearer guess"}
-    assert httpx.post(f"http://127.0.0.1:{guarded.port}/dashboard/act", data=PAUSE, headers=wrong).status_code == 401
+    assert (
+        httpx.post(f"http://127.0.0.1:{guarded.port}/dashboard/act", data=PAUSE, headers=wrong, timeout=60).status_code
+        == 401
+    )
 
 
 def test_logging_out_ends_it(guarded_browser: Browser) -> None:
