@@ -104,7 +104,7 @@ async def test_draining_under_load_loses_nobody_an_answer(database_url: str) -> 
 
 
 def test_in_its_grace_period_it_serves_on_and_keeps_no_connection(database_url: str) -> None:
-    with process(database_url, shutdown_seconds=20, grace_seconds=2) as api:
+    with process(database_url, shutdown_seconds=30, grace_seconds=6) as api:
         assert api.client.get("/readyz").headers.get("connection") != "close"
         api.process.send_signal(signal.SIGTERM)
         while (looked := api.client.get("/readyz")).status_code == 200:
