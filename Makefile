@@ -16,7 +16,7 @@ run: .venv/run ## serve on port 4000, on an embedded Postgres kept in .v7/
 	@exec $(BIN)/v7 run
 
 test: .venv/dev ## run the tests (TESTS=path and PYTEST_ARGS=... narrow them)
-	@$(BIN)/pytest -n 4 --dist worksteal -m "not slow" $(PYTEST_ARGS) $(TESTS)
+	@$(BIN)/pytest -n 6 --dist worksteal -m "not slow" $(PYTEST_ARGS) $(TESTS)
 
 faults: .venv/dev ## run the tests of every fault in docs/faults.md, the slow ones too
 	@$(BIN)/pytest -n 8 --dist worksteal -m fault $(PYTEST_ARGS) $(TESTS)
