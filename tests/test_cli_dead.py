@@ -26,7 +26,7 @@ def test_redrive_by_id(database_url: str) -> None:
     with psycopg.connect(database_url, autocommit=True) as listening:
         listening.execute("listen v7")
         done = v7("dead", "redrive", "42", url=database_url)
-        assert [note.payload for note in listening.notifies(timeout=5, stop_after=1)] == ["jobs"]
+        assert [note.payload for note in listening.notifies(timeout=60, stop_after=1)] == ["jobs"]
     assert (done.returncode, done.stdout, done.stderr) == (0, "1 dead letter queued again.\n", "")
     assert dead(database_url) == [41]
     with psycopg.connect(database_url) as connection:

@@ -19,7 +19,7 @@ def test_pause_and_resume(database_url: str) -> None:
     with psycopg.connect(database_url, autocommit=True) as listening:
         listening.execute("listen v7")
         paused = answer("types", "pause", "-5", url=database_url)
-        assert [note.payload for note in listening.notifies(timeout=5, stop_after=1)] == ["types"]
+        assert [note.payload for note in listening.notifies(timeout=60, stop_after=1)] == ["types"]
         (row,) = listening.execute("select paused_at, paused_by from v7.event_types where event_type_id = -5")
     assert paused["event_type_id"] == -5
     assert paused["paused_at"].startswith(row[0].date().isoformat())

@@ -36,10 +36,11 @@ def test_events_start_in_exactly_the_order_of_priority_and_arrival(database_url:
 
 
 def test_a_better_event_that_arrives_while_slow_ones_run_is_started_next(database_url: str, tmp_path: Path) -> None:
-    slow = enqueue(database_url, {"do": "sleep", "seconds": 3}, count=2, priority=5)
+    slow = enqueue(database_url, {"do": "wait"}, count=2, priority=5)
     with node(tmp_path / "node", database_url, V7_CONCURRENCY=1) as one:
         wait_until(one.starts, "the first slow one runs")
         better = enqueue(database_url, {}, priority=1)
+        (one.folder / "go").touch()
         wait_for_end(database_url)
     assert [job_id for job_id, _, _ in one.starts()] == [slow[0], *better, slow[1]]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from .nodes import EVENT, enqueue, jobs, node, post, wait_for_end
+from .nodes import EVENT, enqueue, jobs, node, post, wait_for_end, wait_until
 from .otlp import Receiver, attribute
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -85,6 +85,7 @@ def test_from_the_senders_trace_to_the_handlers_spans(database_url: str, tmp_pat
             wait_for_end(database_url)
             assert one.stop() == 0
         said = one.said()
+        wait_until(lambda: len(receiver.spans("v7.attempt")) == 3, "what it has sent is read")
     assert jobs(database_url, "traceparent, tracestate") == [(PARENT, "vendor=1"), (OTHER, None), (OTHER, None)]
     attempts = {attribute(span, "messaging.message.id"): span for span in receiver.spans("v7.attempt")}
     ids = [str(job_id) for (job_id,) in jobs(database_url, "id")]
