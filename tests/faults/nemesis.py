@@ -106,12 +106,13 @@ class Nemesis:
         return self.again(place)
 
     def again(self, place: Place) -> str:
-        """Start a node; once more where its start is refused, as a container is: a rare error may meet that too."""
+        """Start a node; anew while its start ends, as a container is: a rare error may meet that too. Each is told."""
         place.node.start(place.command)
         role = "workers" if place.command in ("worker", "run") else "apis"
 
         def works() -> bool:
             if place.node.running.poll() is not None:
+                self.say(f"the start of {place.name} ended: {place.node.said().splitlines()[-1]}")
                 place.node.start(place.command)
             return bool(self.lab.processes(place.name, role))
 
